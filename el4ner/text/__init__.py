@@ -1,0 +1,1 @@
+"""Documents, spans, alignment, windows and file formats: pure functions, no models."""
