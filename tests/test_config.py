@@ -1,0 +1,186 @@
+"""Configurations: all that ship load, and every mistake is named at once, with its place and the nearest known key."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from el4ner.config import bundled_path, load_config, parse_config
+from el4ner.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+MINIMAL: dict[str, Any] = {
+    "labels": [{"name": "PER", "words": {"en": "person"}}, {"name": "LOC", "words": {"en": "place"}}],
+    "members": [
+        {"name": "a", "engine": "local", "model": "models/a"},
+        {"name": "b", "engine": "vllm", "model": "b", "endpoint": "http://127.0.0.1:8001/v1"},
+    ],
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The minimal configuration with one value set; ``members.0.name`` is the way there."""
+    data = copy.deepcopy(MINIMAL)
+    *way, last = path.split(".")
+    at: Any = data
+    for part in way:
+        at = at[int(part)] if part.isdigit() else at.setdefault(part, {})
+    at[last] = value
+    return data
+
+
+def problems(data: Any) -> list[str]:
+    """The lines of the one error that a configuration ends in."""
+    with pytest.raises(ConfigError) as raised:
+        parse_config(data, base=Path())
+    head, *lines = str(raised.value).splitlines()
+    assert head == f"configuration has {len(lines)} problem(s):"
+    return [line.removeprefix("  - ") for line in lines]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_configuration_that_ships_loads(path: Path):
+    config = load_config(path)
+    assert config.type_names
+    assert {member.name for member in config.members} >= {config.verify.member or config.members[0].name}
+    assert config.hash() == load_config(path).hash()
+
+
+def test_some_configurations_ship():
+    assert {path.name for path in CONFIGS} >= {"starter.yaml", "el4ner-paper.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("mebers", "mebers: unknown key; did you mean 'members'?"),
+        ("windows.max_column", "windows.max_column: unknown key; did you mean 'max_columns'?"),
+        ("members.0.modle", "members.0.modle: unknown key; did you mean 'model'?"),
+        ("members.1.endpont", "members.1.endpont: unknown key; did you mean 'endpoint'?"),
+        ("labels.1.definition", "labels.1.definition: unknown key; did you mean 'definitions'?"),
+        ("verify.on_rejct", "verify.on_rejct: unknown key; did you mean 'on_reject'?"),
+        ("entities.zzz", "entities.zzz: unknown key; known keys: nested"),
+        ("labels.0.words.fr", "labels.0.words.fr.[key]: Input should be 'en' or 'zh'"),
+    ],
+)
+def test_an_unknown_key_is_refused_at_every_depth(path: str, message: str):
+    assert problems(changed(path, "x")) == [message]
+
+
+def test_all_problems_are_reported_at_once():
+    data = changed("members.0.modle", "x")
+    data |= {"windows": {"max_columns": 10, "overlap": 3}, "verify": {"mode": "maybe"}, "seed": "thirteen"}
+    data["members"][1]["endpoint"] = None
+    places = {line.split(":")[0] for line in problems(data)}
+    assert places == {"members.0.modle", "windows.max_columns", "windows.overlap", "verify.mode", "seed", "members.1"}
+
+
+def test_problems_between_sections_are_one_a_line():
+    data = changed("verify.member", "c")
+    data["extract"] = {"min_members": 3, "pre_extract": False, "few_shot": False}
+    data["batch"] = {"quorum": 5}
+    lines = problems(data)
+    assert len(lines) == 5
+    assert lines[0] == "top level: verify.member 'c' is no member; members are a, b"
+    assert all(line.startswith("top level: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("members.1.endpoint", None, "engine vllm needs an endpoint"),
+        ("members.0.endpoint", "http://127.0.0.1/v1", "engine local takes no endpoint"),
+        ("members.1.adapter", "adapters/x", "adapter is for engine local"),
+        ("members.0.languages", [], "languages is empty"),
+        ("members.0.name", "a member", "should match pattern"),
+        ("members.1.name", "a", "member 'a' stands twice"),
+        ("members", [], "at least 1 item"),
+        ("labels", [], "at least 1 item"),
+        ("labels.1.name", "PER", "label 'PER' stands twice"),
+        ("labels.1.words", {"en": "Person"}, "en label word 'person' stands twice"),
+        ("labels.1.words", {"en": "none"}, "en label word 'none' stands twice"),
+        ("labels.1.words", {}, "at least 1 item"),
+        ("labels.1.words", {"en": ""}, "at least 1 character"),
+        ("labels.1.words", {"en": "a\nb"}, "should match pattern"),
+        ("none_words", {"en": " none"}, "should match pattern"),
+        ("windows.overlap_columns", 700, "at most half of max_columns"),
+        ("verify.member", "c", "is no member; members are a, b"),
+        ("extract.min_members", 3, "but there are 2 members"),
+        ("batch.quorum", 3, "but there are 2 members"),
+        ("extract.pre_extract", False, "method span needs extract.pre_extract"),
+        ("demonstrations.weights", "pos", "needs pos_pipelines"),
+        ("demonstrations.k", 65, "less than or equal to 64"),
+        ("demonstrations.diversity", 1.5, "less than or equal to 1"),
+        ("verify.doubtful_below", 0, "greater than 0"),
+        ("classify.rule", "borda", "'plurality', 'majority' or 'probability'"),
+    ],
+)
+def test_each_rule_is_checked(path: str, value: Any, message: str):
+    assert any(message in line for line in problems(changed(path, value)))
+
+
+def test_both_extraction_passes_cannot_be_off():
+    data = MINIMAL | {"extract": {"pre_extract": False, "few_shot": False}, "demonstrations": {"method": "none"}}
+    assert problems(data) == [
+        "top level: extract.pre_extract and extract.few_shot are both off; nothing would be found"
+    ]
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3])
+def test_a_file_without_keys_is_refused(data: Any):
+    with pytest.raises(ConfigError, match="expected keys and values"):
+        parse_config(data, base=Path())
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00"])
+def test_what_is_no_yaml_is_refused(content: bytes, tmp_path: Path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="is not YAML in UTF-8"):
+        load_config(path)
+
+
+def test_yaml_builds_no_objects(tmp_path: Path):
+    path = tmp_path / "c.yaml"
+    path.write_text("seed: !!python/object/apply:os.getpid []")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_relative_paths_are_taken_from_the_file_and_bundled_ones_from_the_package(tmp_path: Path):
+    data = changed("pool", {"path": "bundled:pool", "index": "pool.index"})
+    data["members"][0]["adapter"] = "/adapters/a"
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(data))
+    config = load_config(path)
+    assert config.members[0].model == str(tmp_path / "models" / "a")
+    assert config.members[0].adapter == "/adapters/a"
+    assert config.members[1].model == "b"
+    assert config.pool.path == str(bundled_path("pool.jsonl"))
+    assert config.pool.index == str(tmp_path / "pool.index")
+    assert config.embedder.path == str(bundled_path("embedder"))
+
+
+def test_words_and_definitions_fall_back_to_the_other_language():
+    config = parse_config(changed("labels.0.definitions", {"zh": "人"}), base=Path())
+    per, loc = config.labels
+    assert (per.word("zh"), per.definition("en"), loc.definition("en")) == ("person", "人", "")
+
+
+def test_the_hash_follows_the_content_alone():
+    config = parse_config(MINIMAL, base=Path())
+    assert config.hash() == parse_config(copy.deepcopy(MINIMAL), base=Path()).hash()
+    assert config.hash() != parse_config(changed("seed", 14), base=Path()).hash()
+
+
+def test_a_configuration_is_frozen():
+    config = parse_config(MINIMAL, base=Path())
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 1
