@@ -1,0 +1,1 @@
+"""Union, vote and verification decisions over what the members said: pure functions."""

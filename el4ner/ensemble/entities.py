@@ -1,0 +1,49 @@
+"""What the ensemble says of a window and of a document."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from el4ner.text.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class VotedEntity:
+    """An entity with the votes that made it.
+
+    Attributes:
+        start: first code point.
+        end: code point after the last.
+        type: type name.
+        score: calibrated probability, or None where there is no calibration.
+        votes: per member that was asked, the type it gave, or None for "no entity"; members that abstained are missing.
+        verified: the judges' verdict, or None where none was asked.
+    """
+
+    start: int
+    end: int
+    type: str
+    score: float | None = None
+    votes: Mapping[str, str | None] = field(default_factory=dict)
+    verified: bool | None = None
+
+    @property
+    def span(self) -> Span:
+        """Its span."""
+        return Span(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """What the pipeline found in one window; offsets are into the window's text.
+
+    Attributes:
+        entities: sorted by start, then end.
+        members_answered: members with a usable extraction answer.
+        problems: one short line for each abstention or failure (member, stage, reason; never text); empty: all went well.
+        counts: what was dropped or met on the way, for instance ``{"not-in-text": 2, "leaked-from-demonstration": 1}``.
+    """
+
+    entities: tuple[VotedEntity, ...]
+    members_answered: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)

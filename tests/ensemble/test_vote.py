@@ -1,0 +1,123 @@
+"""Votes: every rule, tie and abstention worked by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from el4ner.ensemble.vote import Ballot, elect, runner_up, share
+
+TYPES = ("PER", "LOC", "ORG")
+
+
+def hard(*types: str | None) -> dict[str, Ballot]:
+    """One ballot a type, without probabilities."""
+    return {f"m{i}": Ballot(name) for i, name in enumerate(types)}
+
+
+def soft(*ballots: dict[str | None, float]) -> dict[str, Ballot]:
+    """Ballots for their most probable type."""
+    return {f"m{i}": Ballot(max(given, key=given.__getitem__), given) for i, given in enumerate(ballots)}
+
+
+@pytest.mark.parametrize(
+    ("votes", "rule", "tie", "electorate", "expected"),
+    [
+        (["PER", "PER", "LOC"], "plurality", "none", None, "PER"),
+        (["PER"], "plurality", "none", None, "PER"),
+        ([None, None, "LOC"], "plurality", "order", None, None),
+        (["LOC", "PER", "ORG", "LOC", None], "plurality", "none", None, "LOC"),
+        (["LOC", "PER"], "plurality", "none", None, None),
+        (["LOC", "PER"], "plurality", "order", None, "PER"),
+        (["LOC", None], "plurality", "none", None, None),
+        (["LOC", None], "plurality", "order", None, "LOC"),
+        (["LOC", "PER"], "plurality", "probability", None, "PER"),
+        (["LOC", None], "plurality", "probability", None, "LOC"),
+        (["LOC"], "plurality", "none", 3, None),
+        (["LOC", "LOC"], "plurality", "none", 3, "LOC"),
+        (["LOC"], "plurality", "none", 2, None),
+        (["LOC"], "plurality", "order", 2, "LOC"),
+        (["PER", "PER", "LOC"], "majority", "order", None, "PER"),
+        (["PER", "LOC"], "majority", "order", None, None),
+        (["PER", "PER", "LOC", "ORG"], "majority", "order", None, None),
+        (["PER", "PER"], "majority", "none", 4, None),
+        (["PER", "PER", "PER"], "majority", "none", 4, "PER"),
+        ([None, None, "PER"], "majority", "none", None, None),
+        (["PER", "LOC", "LOC"], "probability", "none", None, "LOC"),
+        (["PER", "LOC"], "probability", "none", None, "PER"),
+        (["PER", None], "probability", "none", 3, None),
+        (["PER"], "probability", "none", 2, "PER"),
+        (["PER"], "probability", "none", 3, None),
+        ([], "plurality", "order", None, None),
+        ([], "plurality", "order", 3, None),
+    ],
+)
+def test_hard_votes(votes, rule, tie, electorate, expected):
+    assert elect(hard(*votes), TYPES, rule=rule, tie=tie, electorate=electorate) == expected
+
+
+@pytest.mark.parametrize(
+    ("ballots", "rule", "tie", "electorate", "expected"),
+    [
+        ([{"PER": 0.6, "LOC": 0.4}, {"LOC": 0.9, "PER": 0.1}], "plurality", "none", None, None),
+        ([{"PER": 0.6, "LOC": 0.4}, {"LOC": 0.9, "PER": 0.1}], "plurality", "probability", None, "LOC"),
+        ([{"PER": 0.6, "LOC": 0.4}, {None: 0.9, "PER": 0.1}], "plurality", "probability", None, None),
+        ([{"PER": 0.5, "LOC": 0.4}, {"PER": 0.5, "LOC": 0.4}, {"LOC": 1.0}], "plurality", "none", None, "PER"),
+        ([{"PER": 0.5, "LOC": 0.4}, {"PER": 0.5, "LOC": 0.4}, {"LOC": 1.0}], "probability", "none", None, "LOC"),
+        ([{"PER": 0.6, "LOC": 0.4}], "probability", "none", 2, None),
+        # the third type is probable to all, but is voted for by none: a tie is broken among the winners alone
+        ([{"PER": 0.4, "ORG": 0.35}, {"LOC": 0.45, "ORG": 0.35}], "plurality", "probability", None, "LOC"),
+    ],
+)
+def test_soft_votes(ballots, rule, tie, electorate, expected):
+    assert elect(soft(*ballots), TYPES, rule=rule, tie=tie, electorate=electorate) == expected
+
+
+@pytest.mark.parametrize(
+    ("votes", "winner", "expected"),
+    [
+        (["PER", "PER", "LOC"], "PER", "LOC"),
+        (["PER", "PER"], "PER", None),
+        (["PER", None, None], "PER", None),
+        (["PER", "PER", "LOC", "ORG", "ORG"], "PER", "ORG"),
+        (["PER", "PER", "ORG", "LOC"], "PER", "LOC"),
+        ([], "PER", None),
+    ],
+)
+def test_runner_up(votes, winner, expected):
+    assert runner_up(hard(*votes), winner, TYPES) == expected
+
+
+def test_the_runner_up_among_equals_is_the_more_probable():
+    ballots = soft({"PER": 1.0}, {"PER": 0.9, "ORG": 0.1}, {"LOC": 0.5, "ORG": 0.4}, {"ORG": 0.9, "LOC": 0.1})
+    assert runner_up(ballots, "PER", TYPES) == "ORG"
+
+
+def test_share():
+    assert share(hard("PER", "PER", None, "LOC"), "PER") == 0.5
+    assert share({}, "PER") == 0.0
+
+
+ballots_st = st.lists(st.sampled_from([*TYPES, None]), max_size=7)
+rules = st.sampled_from(["plurality", "majority", "probability"])
+ties = st.sampled_from(["none", "probability", "order"])
+
+
+@given(ballots_st, rules, ties, st.randoms())
+def test_the_order_of_the_members_does_not_matter(votes, rule, tie, rng):
+    ballots = hard(*votes)
+    names = list(ballots)
+    rng.shuffle(names)
+    shuffled = {name: ballots[name] for name in names}
+    assert elect(shuffled, TYPES, rule=rule, tie=tie) == elect(ballots, TYPES, rule=rule, tie=tie)
+
+
+@given(ballots_st, rules, ties)
+def test_the_winner_was_voted_for(votes, rule, tie):
+    assert elect(hard(*votes), TYPES, rule=rule, tie=tie) in {*votes, None}
+
+
+@given(ballots_st, ties, st.integers(0, 7))
+def test_counting_abstentions_never_makes_another_type_win(votes, tie, absent):
+    ballots = hard(*votes)
+    ignored = elect(ballots, TYPES, rule="majority", tie=tie)
+    assert elect(ballots, TYPES, rule="majority", tie=tie, electorate=len(votes) + absent) in {ignored, None}
