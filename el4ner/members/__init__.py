@@ -1,0 +1,1 @@
+"""What answers a request: Transformers in process, vLLM over HTTP, recorded answers; and the cache before them."""

@@ -1,0 +1,102 @@
+"""The contract between the stages and whatever answers them: Request, Answer, Choice, Member."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from el4ner.prompts.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that can change a member's answer, apart from the member itself.
+
+    Attributes:
+        stage: ``pre-extract``, ``extract``, ``classify`` or ``verify``; for accounting, not part of the key.
+        messages: the conversation; the last message is the user's.
+        max_tokens: the longest answer, in tokens; a longer one is cut and reported as ``finish_reason == "length"``.
+        choices: for closed choices, the allowed answers; empty for free text.
+        copy_of: for inline answers, the text that the answer must copy with marks; lets an engine constrain the answer.
+        template: version and hash of the prompt templates that the messages were rendered from.
+    """
+
+    stage: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    choices: tuple[str, ...] = ()
+    copy_of: str | None = None
+    template: str = ""
+
+    def key(self, fingerprint: str) -> str:
+        """The sha256 (hex) of this request asked of the member with that fingerprint."""
+        content = asdict(self)
+        del content["stage"]
+        payload = json.dumps([fingerprint, content], sort_keys=True)
+        return hashlib.sha256(payload.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one request cost: tokens in and out, seconds of waiting, and whether the cache answered it."""
+
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    latency_s: float = 0.0
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A generated text. ``finish_reason`` is ``stop`` or ``length`` (the answer was cut: treat it as a failure to parse)."""
+
+    text: str
+    finish_reason: str
+    usage: Usage = field(default=Usage(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A closed choice.
+
+    Attributes:
+        label: the chosen string, always one of the request's choices.
+        log_probs: log-probability of each choice, normalised over the choices; None where the engine gives none.
+    """
+
+    label: str
+    log_probs: dict[str, float] | None
+    usage: Usage = field(default=Usage(), compare=False)
+
+
+class Member(Protocol):
+    """One language model of the ensemble, whichever engine runs it. Greedy; safe to call concurrently.
+
+    Both calls raise ``MemberError`` where the member cannot answer and ``ContextOverflowError`` where the prompt and
+    its answer do not fit into its context.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name in votes and reports."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that changes its answers: engine, model, revision, adapter, chat template, precision."""
+        ...
+
+    async def generate(self, request: Request) -> Answer:
+        """Answer in free text."""
+        ...
+
+    async def choose(self, request: Request) -> Choice:
+        """Choose one of ``request.choices``."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+__all__ = ["Answer", "Choice", "Member", "Message", "Request", "Usage"]

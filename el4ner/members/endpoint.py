@@ -1,0 +1,197 @@
+"""JSON over HTTP to one OpenAI-compatible server: bounded concurrency, retries, and errors that hold no text."""
+
+import asyncio
+import json
+import random
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import cache
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import httpx
+
+from el4ner.errors import ContextOverflowError, El4nerError, MemberError
+
+ResultT = TypeVar("ResultT")
+
+LONGEST_WAIT_S = 60.0
+"""A server that asks for a longer pause than this is given up on."""
+_OVERFLOW = re.compile(r"context[ _](length|size|window)|maximum model length|max_model_len", re.IGNORECASE)
+_HINTS: Mapping[int, str] = MappingProxyType(
+    {
+        401: "the API key is missing or wrong; set api_key_env",
+        403: "the API key does not allow this; set api_key_env",
+        404: "no such path or model; the endpoint should end in /v1 and model be a served name",
+        413: "the request is too large; use smaller windows",
+    }
+)
+
+
+class GarbageError(El4nerError):
+    """A reply does not have the form of an answer; its reason names the form, never the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How failures that may pass are tried again.
+
+    Attributes:
+        retries: further tries after the first.
+        backoff_s: mean pause before the first further try; it doubles each time, up to LONGEST_WAIT_S, with jitter.
+        timeout_s: longest time of one try, from connecting to the last byte.
+    """
+
+    retries: int
+    backoff_s: float
+    timeout_s: float
+
+    def pause_s(self, tries: int, failure: "Failure") -> float | None:
+        """Seconds to wait after ``tries`` tries, at least what the server asked for; None: do not try again."""
+        asked_s = failure.pause_s or 0.0
+        if not failure.retryable or tries > self.retries or asked_s > LONGEST_WAIT_S:
+            return None
+        backoff_s = random.uniform(0.5, 1.5) * self.backoff_s * 2.0 ** (tries - 1)
+        return max(min(backoff_s, LONGEST_WAIT_S), asked_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a try failed: a reason without text, whether another try may help, and the pause that the server wants."""
+
+    reason: str
+    retryable: bool
+    pause_s: float | None = None
+    overflow: bool = False
+
+    def error(self, member: str) -> MemberError:
+        """The error to raise when no further try is made."""
+        kind = ContextOverflowError if self.overflow else MemberError
+        return kind(member, self.reason, retryable=self.retryable)
+
+
+class Endpoint:
+    """The HTTP side of a member.
+
+    It follows no redirect and takes no proxy from the environment: documents go to the checked host and nowhere else.
+
+    Args:
+        member: name for errors.
+        url: checked base URL (see ``guard.check_endpoint``), without a slash at its end.
+        api_key: sent as a bearer token; None for none.
+        concurrency: most requests under way at once.
+        policy: timeout and retries.
+    """
+
+    def __init__(self, member: str, url: str, api_key: str | None, concurrency: int, policy: RetryPolicy) -> None:
+        self._member = member
+        self._url = url
+        self._policy = policy
+        self._slots = asyncio.Semaphore(concurrency)
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=None,
+            follow_redirects=False,
+            trust_env=False,
+            verify=_trusted_certificates(),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
+        )
+
+    async def post(self, path: str, body: Any, read: Callable[[Any], ResultT]) -> tuple[ResultT, float]:
+        """What ``read`` makes of the reply, and the seconds that the successful try took.
+
+        Args:
+            path: below the base URL, for instance ``/chat/completions``.
+            body: sent as JSON.
+            read: from the reply's JSON to the result; raises GarbageError where it has not the expected form.
+
+        Raises:
+            ContextOverflowError: the server says that the request does not fit into the model's context.
+            MemberError: any other failure, after the retries that the policy allows.
+        """
+        tries = 0
+        while True:
+            async with self._slots:
+                started = time.perf_counter()
+                result = await self._try("POST", path, body, read, self._policy.timeout_s)
+            tries += 1
+            if not isinstance(result, Failure):
+                return result, time.perf_counter() - started
+            pause_s = self._policy.pause_s(tries, result)
+            if pause_s is None:
+                raise result.error(self._member)
+            await asyncio.sleep(pause_s)
+
+    async def once(
+        self, method: str, path: str, body: Any, read: Callable[[Any], ResultT], deadline_s: float
+    ) -> ResultT:
+        """As ``post``, in one try that ends after ``deadline_s`` seconds, whatever else is under way."""
+        result = await self._try(method, path, body, read, deadline_s)
+        if isinstance(result, Failure):
+            raise result.error(self._member)
+        return result
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _try(
+        self, method: str, path: str, body: Any, read: Callable[[Any], ResultT], timeout_s: float
+    ) -> ResultT | Failure:
+        content = None if body is None else json.dumps(body).encode("ascii")
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            async with asyncio.timeout(timeout_s):
+                reply = await self._client.request(method, self._url + path, content=content, headers=headers)
+        except TimeoutError:
+            return Failure(f"no answer within {timeout_s:g} s; raise timeout_s or lower concurrency", retryable=True)
+        except httpx.HTTPError as error:
+            return Failure(f"the connection failed ({type(error).__name__}); is the server running?", retryable=True)
+        if reply.status_code != httpx.codes.OK:
+            return _refusal(reply)
+        return _read(reply, read)
+
+
+@cache
+def _trusted_certificates() -> ssl.SSLContext:
+    """The system's certificates: an in-house authority is installed there."""
+    return ssl.create_default_context()
+
+
+def _read(reply: httpx.Response, read: Callable[[Any], ResultT]) -> ResultT | Failure:
+    try:
+        return read(json.loads(reply.content))
+    except GarbageError as error:
+        return Failure(f"the reply {error}", retryable=True)
+    except (ValueError, RecursionError):
+        return Failure("the reply is not JSON", retryable=True)
+
+
+def _refusal(reply: httpx.Response) -> Failure:
+    """The failure that a status other than 200 means; the body may repeat the document and is never quoted."""
+    status = reply.status_code
+    if status in (400, 413, 422) and _OVERFLOW.search(reply.text):
+        reason = "prompt and answer do not fit into the model's context; use fewer demonstrations or smaller windows"
+        return Failure(f"HTTP {status}: {reason}", retryable=False, overflow=True)
+    if status == 429 or status >= 500:
+        return Failure(f"HTTP {status}", retryable=True, pause_s=_retry_after_s(reply.headers.get("Retry-After")))
+    if 300 <= status < 400:
+        return Failure(f"HTTP {status}: redirects are not followed; give the final endpoint", retryable=False)
+    hint = _HINTS.get(status, "the server refuses the request; see its log")
+    return Failure(f"HTTP {status}: {hint}", retryable=False)
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or a date; None where it says nothing readable."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip()):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,158 @@
+"""What each member cost: requests, tokens, errors and latencies per stage, in memory that does not grow."""
+
+import math
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from el4ner.errors import MemberError
+from el4ner.members.base import Answer, Choice, Member, Request, Usage
+
+ResultT = TypeVar("ResultT", Answer, Choice)
+
+SHORTEST_S, LONGEST_S = 1e-4, 3600.0
+BUCKET_RATIO = 1.05
+"""Latencies are counted in buckets whose bounds grow by this factor: percentiles are right to within 5 %."""
+_LAST_BUCKET = math.ceil(math.log(LONGEST_S / SHORTEST_S, BUCKET_RATIO))
+
+
+class Latencies:
+    """A histogram of latencies in seconds, with at most a few hundred buckets."""
+
+    def __init__(self) -> None:
+        self._buckets: Counter[int] = Counter()
+        self._total_s = 0.0
+        self._longest_s = 0.0
+
+    def add(self, latency_s: float) -> None:
+        """Count one latency."""
+        bucket = math.ceil(math.log(max(latency_s, SHORTEST_S) / SHORTEST_S, BUCKET_RATIO))
+        self._buckets[min(bucket, _LAST_BUCKET)] += 1
+        self._total_s += latency_s
+        self._longest_s = max(self._longest_s, latency_s)
+
+    def percentile(self, share: float) -> float | None:
+        """The latency in seconds that ``share`` (0 to 1) of the requests did not exceed; None if there were none."""
+        wanted, seen = share * self._buckets.total(), 0
+        for bucket in sorted(self._buckets):
+            seen += self._buckets[bucket]
+            if seen >= wanted:
+                return min(SHORTEST_S * BUCKET_RATIO**bucket, self._longest_s)
+        return None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Mean, percentiles 50, 90 and 99, and maximum, in seconds rounded to 0.1 ms; None where nothing was timed."""
+        count = self._buckets.total()
+        if not count:
+            return dict.fromkeys(("mean", "p50", "p90", "p99", "max"))
+        values = {
+            "mean": self._total_s / count,
+            "p50": self.percentile(0.5),
+            "p90": self.percentile(0.9),
+            "p99": self.percentile(0.99),
+            "max": self._longest_s,
+        }
+        return {name: None if value is None else round(value, 4) for name, value in values.items()}
+
+
+@dataclass(slots=True)
+class StageCost:
+    """What one member cost in one stage.
+
+    Attributes:
+        requests: requests made of the member, the cached and the failed ones included.
+        cached: requests that the cache, or an identical request under way, answered.
+        cut: answers that ended at ``max_tokens``.
+        errors: requests that ended in an error.
+        prompt_tokens: tokens read by the engine; cached requests cost none.
+        answer_tokens: tokens written by the engine; cached requests cost none.
+        latencies: of the requests that the engine answered.
+    """
+
+    requests: int = 0
+    cached: int = 0
+    cut: int = 0
+    errors: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts, and ``latency_s`` with its percentiles."""
+        return {
+            "requests": self.requests,
+            "cached": self.cached,
+            "cut": self.cut,
+            "errors": self.errors,
+            "prompt_tokens": self.prompt_tokens,
+            "answer_tokens": self.answer_tokens,
+            "latency_s": self.latencies.as_dict(),
+        }
+
+
+class Meter:
+    """Costs per member and stage. One meter serves all members of a run; it belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._costs: dict[tuple[str, str], StageCost] = {}
+
+    def count(self, member: str, stage: str, usage: Usage, *, cut: bool = False) -> None:
+        """Count an answered request; ``cut``: its answer ended at ``max_tokens``."""
+        cost = self._cost(member, stage)
+        cost.requests += 1
+        cost.cut += cut
+        if usage.cached:
+            cost.cached += 1
+            return
+        cost.prompt_tokens += usage.prompt_tokens
+        cost.answer_tokens += usage.answer_tokens
+        cost.latencies.add(usage.latency_s)
+
+    def count_error(self, member: str, stage: str) -> None:
+        """Count a request that ended in an error."""
+        cost = self._cost(member, stage)
+        cost.requests += 1
+        cost.errors += 1
+
+    def as_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """``{member: {stage: costs}}``, ready for JSON; in the order of the first requests."""
+        result: dict[str, dict[str, dict[str, Any]]] = {}
+        for (member, stage), cost in self._costs.items():
+            result.setdefault(member, {})[stage] = cost.as_dict()
+        return result
+
+    def _cost(self, member: str, stage: str) -> StageCost:
+        return self._costs.setdefault((member, stage), StageCost())
+
+
+class MeteredMember:
+    """A member whose requests are counted; put it outside the cache, so that cached answers are counted as such."""
+
+    def __init__(self, member: Member, meter: Meter) -> None:
+        self.name = member.name
+        self.fingerprint = member.fingerprint
+        self._member = member
+        self._meter = meter
+
+    async def generate(self, request: Request) -> Answer:
+        """Answer in free text, counted."""
+        return await self._counted(self._member.generate(request), request.stage)
+
+    async def choose(self, request: Request) -> Choice:
+        """Choose one of ``request.choices``, counted."""
+        return await self._counted(self._member.choose(request), request.stage)
+
+    async def close(self) -> None:
+        """Close the member."""
+        await self._member.close()
+
+    async def _counted(self, asked: Awaitable[ResultT], stage: str) -> ResultT:
+        try:
+            result = await asked
+        except MemberError:
+            self._meter.count_error(self.name, stage)
+            raise
+        cut = isinstance(result, Answer) and result.finish_reason == "length"
+        self._meter.count(self.name, stage, result.usage, cut=cut)
+        return result
