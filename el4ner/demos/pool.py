@@ -1,0 +1,80 @@
+"""The labelled pool: the sentences that demonstrations come from."""
+
+import difflib
+import hashlib
+import json
+import logging
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from el4ner.errors import ConfigError, InputError
+from el4ner.text.documents import Document
+from el4ner.text.formats import read_labelled
+
+logger = logging.getLogger(__name__)
+
+
+def read_pool(path: Path) -> list[Document]:
+    """The labelled sentences of a file, the first of each group with the same text (the number of others is logged).
+
+    Raises:
+        InputError: the file cannot be read, an entity does not fit its text, or there is no sentence.
+    """
+    pool = unique_texts(read_labelled(path))
+    if not pool:
+        raise InputError(f"pool {path} holds no labelled sentence; give JSONL with id, text and entities, or CoNLL")
+    return pool
+
+
+def unique_texts(documents: Iterable[Document]) -> list[Document]:
+    """The documents without repetitions of a text; how many were left out is logged."""
+    kept: dict[str, Document] = {}
+    seen = 0
+    for document in documents:
+        seen += 1
+        kept.setdefault(text_key(document.text), document)
+    if seen > len(kept):
+        logger.info("pool: %d of %d sentences repeat the text of another and are left out", seen - len(kept), seen)
+    return list(kept.values())
+
+
+def text_key(text: str) -> str:
+    """What two texts share that count as the same: compatibility form, case folded, white space collapsed.
+
+    >>> text_key("  Acme\\tLtd. ") == text_key("ACME Ltd.")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def check_pool_labels(pool: Sequence[Document], type_names: Sequence[str]) -> None:
+    """Refuse a pool with entity types that the configuration does not know.
+
+    Raises:
+        ConfigError: naming each unknown type, how often it occurs, and the nearest known type.
+    """
+    counts: dict[str, int] = {}
+    for document in pool:
+        for entity in document.entities or ():
+            counts[entity.type] = counts.get(entity.type, 0) + 1
+    unknown = sorted(set(counts) - set(type_names))
+    if unknown:
+        lines = [f"  - {name!r} ({counts[name]} entities){_nearest(name, type_names)}" for name in unknown]
+        known = ", ".join(type_names)
+        raise ConfigError(f"the pool uses types that labels does not list (known: {known}):\n" + "\n".join(lines))
+
+
+def pool_hash(pool: Sequence[Document]) -> str:
+    """The sha256 (hex) of the pool's ids, texts and entities, in order."""
+    digest = hashlib.sha256()
+    for document in pool:
+        entities = [[entity.start, entity.end, entity.type] for entity in document.entities or ()]
+        digest.update(json.dumps([document.id, document.text, entities]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    folded = {other.casefold(): other for other in known}
+    near = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.4)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""

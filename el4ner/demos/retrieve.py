@@ -1,0 +1,220 @@
+"""Choose the demonstrations of an input: none, random, nearest sentences, or span-level similarity (EL4NER stage 2)."""
+
+import hashlib
+import random
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from el4ner.config import DemonstrationConfig
+from el4ner.demos.cache import SpanCache
+from el4ner.demos.embed import Embedder
+from el4ner.demos.index import SpanIndex
+from el4ner.demos.partition import Scored
+from el4ner.demos.pool import text_key
+from el4ner.demos.similarity import Floats, is_defined
+from el4ner.demos.weights import SpanWeights
+from el4ner.text.documents import Document
+from el4ner.text.spans import Span
+
+Method = Literal["none", "random", "sentence", "span"]
+DIVERSITY_CANDIDATES = 4
+"""Diversity chooses among this many times k."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Demonstrations in prompt order.
+
+    Attributes:
+        demonstrations: pool sentences.
+        scores: the similarity of each (SpanSim or cosine), None for random ones.
+        method_used: how they were found; differs from the configured method where the fallback was taken.
+    """
+
+    demonstrations: tuple[Document, ...]
+    scores: tuple[float | None, ...]
+    method_used: Method
+
+
+NOTHING = Retrieval((), (), "none")
+
+
+class Retriever:
+    """Chooses demonstrations from an indexed pool. Deterministic; safe to call concurrently.
+
+    Args:
+        config: method, k, order and the rest.
+        pool: the documents that ``index`` was built from, in the same order.
+        index: of the pool.
+        embedder: the one that built the index.
+        weights: of input spans.
+        seed: of random choices, together with the text.
+    """
+
+    def __init__(
+        self,
+        config: DemonstrationConfig,
+        pool: Sequence[Document],
+        index: SpanIndex,
+        embedder: Embedder,
+        weights: SpanWeights,
+        seed: int,
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._index = index
+        self._embedder = SpanCache(embedder)
+        self._weights = weights
+        self._seed = seed
+        self._places: dict[str | None, list[int]] = {None: index.positions()}
+        self._places |= {language: index.positions(language) for language in index.partitions}
+        self._by_text: dict[str, set[int]] = {}
+        self._by_id: dict[str, set[int]] = {}
+        for place, document in enumerate(pool):
+            self._by_text.setdefault(text_key(document.text), set()).add(place)
+            self._by_id.setdefault(document.id, set()).add(place)
+
+    def retrieve(
+        self, text: str, spans: Sequence[Span], language: str, *, exclude_id: str | None = None, k: int | None = None
+    ) -> Retrieval:
+        """The demonstrations for a text.
+
+        The text itself is never among them, nor the pool document ``exclude_id``. There are fewer than k where the pool
+        (in this language) has no more to offer.
+
+        Args:
+            text: the input.
+            spans: what pre-extraction found in it; a surface that occurs twice counts once.
+            language: of the input.
+            exclude_id: pool document to leave out, for instance in cross-validation.
+            k: how many; None: as configured.
+        """
+        count = self._config.k if k is None else k
+        if count <= 0 or self._config.method == "none":
+            return NOTHING
+        query = _Query(text, tuple(spans), language, self._excluded(text, exclude_id))
+        wanted = count * DIVERSITY_CANDIDATES if self._config.diversity > 0 else count
+        method, found = self._search(query, wanted)
+        if not found:
+            return NOTHING
+        if self._config.diversity > 0 and method != "random":
+            found = self._diversify(found, count)
+        return self._in_order(text, found[:count], method)
+
+    def provenance(self) -> dict[str, object]:
+        """What the choice depends on: hashes of pool and embedder, kind of index, source of the pool's spans."""
+        manifest = self._index.manifest
+        return {
+            "pool": manifest.pool,
+            "sentences": dict(manifest.sentences),
+            "embedder": manifest.embedder,
+            "index": manifest.kind,
+            "spans": manifest.source,
+        }
+
+    def _search(self, query: "_Query", count: int) -> tuple[Method, Scored]:
+        """Try the configured method, then the fallback, then chance; ``none`` ends the chain."""
+        chain: list[Method] = [self._config.method]
+        if chain[0] == "span":
+            chain.append(self._config.fallback)
+        if chain[-1] == "sentence":
+            chain.append("random")
+        for method in chain:
+            found = self._by_method(method, query, count)
+            if found is not None:
+                return method, found
+        return "none", []
+
+    def _by_method(self, method: Method, query: "_Query", count: int) -> Scored | None:
+        """None where the method is undefined for this input."""
+        if method == "span":
+            return self._by_spans(query, count)
+        if method == "sentence":
+            return self._by_sentence(query, count)
+        return self._by_chance(query, count) if method == "random" else None
+
+    def _by_spans(self, query: "_Query", count: int) -> Scored | None:
+        first: dict[str, Span] = {}
+        for span in query.spans:
+            first.setdefault(span.surface(query.text), span)
+        vectors = self._embedder.encode(list(first))
+        weights = self._weights.weigh(query.text, list(first.values()), query.language) * vectors.any(axis=1)
+        if not is_defined(weights):
+            return None
+        where, candidates = self._language(query), self._config.candidates
+        found = self._index.by_spans(
+            vectors, weights, count, language=where, excluded=query.excluded, candidates=candidates
+        )
+        return found or None
+
+    def _by_sentence(self, query: "_Query", count: int) -> Scored | None:
+        vector = self._embedder.encode([query.text])[0]
+        if not vector.any():
+            return None
+        return self._index.by_sentence(vector, count, language=self._language(query), excluded=query.excluded)
+
+    def _by_chance(self, query: "_Query", count: int) -> Scored:
+        places = self._places.get(self._language(query), [])
+        drawn = self._random(query.text).sample(places, min(len(places), count + len(query.excluded)))
+        return [(place, 0.0) for place in drawn if place not in query.excluded][:count]
+
+    def _diversify(self, found: Scored, count: int) -> Scored:
+        places = [place for place, _ in found]
+        scores = np.array([score for _, score in found], dtype=np.float32)
+        chosen = maximal_marginal_relevance(scores, self._index.sentence_vectors(places), count, self._config.diversity)
+        return [found[place] for place in chosen]
+
+    def _in_order(self, text: str, found: Scored, method: Method) -> Retrieval:
+        if self._config.order == "best-last":
+            found = found[::-1]
+        elif self._config.order == "random":
+            found = self._random(text).sample(found, len(found))
+        scores = tuple(None if method == "random" else score for _, score in found)
+        return Retrieval(tuple(self._pool[place] for place, _ in found), scores, method)
+
+    def _language(self, query: "_Query") -> str | None:
+        return query.language if self._config.same_language else None
+
+    def _excluded(self, text: str, exclude_id: str | None) -> frozenset[int]:
+        same_id = self._by_id.get(exclude_id, set()) if exclude_id is not None else set()
+        return frozenset(self._by_text.get(text_key(text), set()) | same_id)
+
+    def _random(self, text: str) -> random.Random:
+        digest = hashlib.sha256(f"{self._seed}\0{text}".encode(errors="surrogatepass")).digest()
+        return random.Random(int.from_bytes(digest[:8], "big"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    text: str
+    spans: tuple[Span, ...]
+    language: str
+    excluded: Set[int]
+
+
+def maximal_marginal_relevance(scores: Floats, vectors: Floats, count: int, diversity: float) -> list[int]:
+    """Choose ``count`` of n candidates, each time the highest ``(1 - d) score - d max cosine to the chosen``.
+
+    Args:
+        scores: ``(n,)`` relevance, best first.
+        vectors: ``(n, dim)`` unit vectors.
+        count: how many.
+        diversity: d, from 0 (relevance alone) to 1.
+
+    >>> maximal_marginal_relevance(np.array([1.0, 0.9, 0.5]), np.array([[1.0, 0], [1, 0], [0, 1]]), 2, 0.5)
+    [0, 2]
+    """
+    likeness = vectors @ vectors.T
+    closest = np.full(len(scores), -1.0)
+    left = np.ones(len(scores), dtype=bool)
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(scores)):
+        gain = np.where(left, (1 - diversity) * scores - diversity * closest, -np.inf)
+        pick = int(gain.argmax())
+        chosen.append(pick)
+        left[pick] = False
+        closest = np.maximum(closest, likeness[pick])
+    return chosen

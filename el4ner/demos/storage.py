@@ -1,0 +1,133 @@
+"""A SpanIndex on disk: FAISS files, safetensors and a JSON manifest; nothing that runs code when it is read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import faiss
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from el4ner.demos.partition import Partition
+from el4ner.demos.ragged import Ragged
+from el4ner.errors import ConfigError
+
+VERSION: Literal[1] = 1
+MANIFEST = "manifest.json"
+REBUILD = "rebuild it with python -m el4ner.index"
+MEANINGS = {
+    "kind": "the FAISS kind (demonstrations.index)",
+    "embedder": "the embedder",
+    "pool": "the pool",
+    "source": "the source of pool spans (pool.spans)",
+}
+
+
+class Manifest(BaseModel):
+    """What an index was built from.
+
+    Attributes:
+        version: of this file layout.
+        kind: FAISS kind.
+        dim: length of the vectors.
+        embedder: fingerprint of the embedder.
+        pool: hash of the pool.
+        source: ``gold`` or ``pre-extracted`` spans.
+        sentences: number of sentences per language.
+        spans: number of different spans per language.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = VERSION
+    kind: Literal["flat", "hnsw", "ivf"]
+    dim: int
+    embedder: str
+    pool: str
+    source: Literal["gold", "pre-extracted"]
+    sentences: dict[str, int]
+    spans: dict[str, int]
+
+
+def save(folder: Path, manifest: Manifest, partitions: Mapping[str, Partition]) -> None:
+    """Write an index; the manifest goes first when an old one is replaced, and is written last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for language, part in partitions.items():
+        faiss.write_index(part.span_index, str(folder / f"{language}.spans.faiss"))
+        faiss.write_index(part.sentence_index, str(folder / f"{language}.sentences.faiss"))
+        tensors = {
+            "positions": part.positions,
+            "vectors": part.vectors,
+            "sentences": part.sentences,
+            "starts": part.spans_of.starts,
+            "values": part.spans_of.values,
+        }
+        save_file(
+            {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / _tensor_file(language)
+        )
+    partial = folder / f"{MANIFEST}.partial"
+    partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / MANIFEST)
+
+
+def load(folder: Path, expected: Mapping[str, str]) -> tuple[Manifest, dict[str, Partition]]:
+    """Read an index and check that it is the one meant.
+
+    Args:
+        folder: where ``save`` wrote it.
+        expected: values that fields of the manifest must have.
+
+    Raises:
+        ConfigError: it is missing or damaged, or a field differs.
+    """
+    manifest = _read_manifest(folder)
+    found = manifest.model_dump()
+    changed = [meaning for field, meaning in MEANINGS.items() if field in expected and found[field] != expected[field]]
+    if changed:
+        raise ConfigError(f"index {folder} does not fit: {' and '.join(changed)} changed since; {REBUILD}")
+    try:
+        partitions: dict[str, Partition] = {
+            language: _load_partition(folder, language, manifest) for language in manifest.sentences
+        }
+    except (OSError, RuntimeError, KeyError, ValueError, SafetensorError) as error:
+        raise ConfigError(f"index {folder} is damaged ({type(error).__name__}); {REBUILD}") from error
+    return manifest, partitions
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{folder} holds no complete index (no readable {MANIFEST}); {REBUILD}") from error
+    except ValidationError as error:
+        raise ConfigError(f"index {folder}: {MANIFEST} is of another version or damaged; {REBUILD}") from error
+
+
+def _load_partition(folder: Path, language: str, manifest: Manifest) -> Partition:
+    tensors = load_file(folder / _tensor_file(language))
+    spans_of = Ragged(tensors["starts"], tensors["values"])
+    vectors, sentences = tensors["vectors"], tensors["sentences"]
+    span_index = faiss.read_index(str(folder / f"{language}.spans.faiss"))
+    sentence_index = faiss.read_index(str(folder / f"{language}.sentences.faiss"))
+    sizes = (len(vectors), len(sentences), span_index.ntotal, sentence_index.ntotal, len(spans_of.starts) - 1)
+    count, spans = manifest.sentences[language], manifest.spans[language]
+    if sizes != (spans, count, spans, count, count) or vectors.shape[1] != manifest.dim:
+        raise ValueError("sizes differ from the manifest")
+    owners_of = spans_of.inverse(spans)
+    return Partition(
+        manifest.kind,
+        tensors["positions"],
+        vectors,
+        sentences,
+        spans_of,
+        owners_of,
+        span_index,
+        sentence_index,
+    )
+
+
+def _tensor_file(language: str) -> str:
+    return f"{language}.safetensors"
