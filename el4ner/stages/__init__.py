@@ -1,0 +1,1 @@
+"""Extract, classify, verify: from a window to requests, from answers to spans."""

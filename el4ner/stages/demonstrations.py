@@ -1,0 +1,58 @@
+"""The retriever of a configuration: pool, embedder, index and weights put together."""
+
+from pathlib import Path
+
+from el4ner.config import Config
+from el4ner.demos.embed import Embedder, build_embedder
+from el4ner.demos.index import SpanIndex, gold_spans
+from el4ner.demos.pool import check_pool_labels, read_pool
+from el4ner.demos.retrieve import Retriever
+from el4ner.demos.weights import build_weights
+from el4ner.errors import ConfigError
+from el4ner.text.documents import Document
+
+
+def build_retriever(config: Config) -> Retriever | None:
+    """The retriever, or None where the configuration asks for no demonstrations.
+
+    Raises:
+        El4nerError: the pool, the index or the embedder cannot be used.
+    """
+    settings = config.demonstrations
+    if settings.method == "none" or settings.k == 0 or config.pool.path is None:
+        return None
+    pool = load_pool(config)
+    embedder = build_embedder(config.embedder)
+    return Retriever(
+        settings, pool, load_index(config, pool, embedder), embedder, build_weights(settings, pool), settings.seed
+    )
+
+
+def load_pool(config: Config) -> list[Document]:
+    """The labelled pool, its labels checked against the configuration's.
+
+    Raises:
+        ConfigError: there is no pool, or it has labels that the configuration has not.
+        InputError: it cannot be read.
+    """
+    if config.pool.path is None:
+        raise ConfigError("pool.path is not set; name a JSONL or CoNLL file of labelled sentences")
+    pool = read_pool(Path(config.pool.path))
+    check_pool_labels(pool, config.type_names)
+    return pool
+
+
+def load_index(config: Config, pool: list[Document], embedder: Embedder) -> SpanIndex:
+    """The saved index of the pool or, without one, an index of its gold spans built in memory.
+
+    Raises:
+        ConfigError: the saved index is of another pool, embedder or kind; or pre-extracted spans were asked for without one.
+    """
+    settings = config.pool
+    if settings.index is not None:
+        return SpanIndex.load(Path(settings.index), pool, embedder, config.demonstrations.index, settings.spans)
+    if settings.spans == "pre-extracted":
+        raise ConfigError(
+            "pool.spans pre-extracted needs pool.index; run: python -m el4ner.index --config FILE --output FOLDER"
+        )
+    return SpanIndex.build(pool, gold_spans(pool), embedder, config.demonstrations.index)

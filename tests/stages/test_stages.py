@@ -1,0 +1,138 @@
+"""Requests of each stage, and what is made of the answers."""
+
+import asyncio
+from math import log
+
+import pytest
+from scripted_members import member, pipeline_of, probable
+
+from el4ner.config import ExtractConfig
+from el4ner.errors import ContextOverflowError, ParseError
+from el4ner.members.base import Answer, Choice
+from el4ner.prompts.formats import Mention
+from el4ner.stages.asking import Minutes, Voice
+from el4ner.stages.classify import classification_request, classify
+from el4ner.stages.extract import extract, extraction_request, locate
+from el4ner.stages.verify import verification_request, verify
+from el4ner.text.documents import Document
+from el4ner.text.spans import Entity, Span
+
+TEXT = "Paris greets Paris; party art."
+SHOWN = Document("s", "Ann lives in Oslo.", (Entity(0, 3, "PER"), Entity(13, 17, "LOC")))
+
+
+def voice(scripted, **fields: object) -> Voice:
+    return pipeline_of([scripted], None, None, a=fields).voices[0]
+
+
+@pytest.mark.parametrize(
+    ("mentions", "settings", "places", "counts"),
+    [
+        ([Mention("Paris")], {}, [(0, 5), (13, 18)], {}),
+        ([Mention("paris")], {}, [(0, 5), (13, 18)], {}),
+        ([Mention("art")], {}, [(26, 29)], {}),
+        ([Mention("Paris", Span(13, 18))], {}, [(0, 5), (13, 18)], {}),
+        ([Mention("Paris", Span(13, 18))], {"occurrences": "marked"}, [(13, 18)], {}),
+        ([Mention("Paris", None)], {"occurrences": "marked"}, [(0, 5), (13, 18)], {}),
+        (
+            [Mention("Oslo"), Mention("Ann"), Mention("Bergen")],
+            {},
+            [],
+            {"leaked-from-demonstration": 2, "not-in-text": 1},
+        ),
+        ([Mention("Paris"), Mention("art")], {"max_mention_chars": 4}, [(26, 29)], {"too-long-mention": 2}),
+        ([Mention("Paris", Span(0, 5))], {"max_mention_chars": 4}, [], {"too-long-mention": 2}),
+        ([], {}, [], {}),
+    ],
+)
+def test_mentions_become_spans(mentions, settings, places, counts):
+    minutes = Minutes()
+    spans = locate(mentions, TEXT, [SHOWN], ExtractConfig(**settings), minutes)
+    assert [(span.start, span.end) for span in spans] == places
+    assert +minutes.counts == counts
+
+
+def test_an_extraction_request_allows_a_full_copy_and_no_endless_answer():
+    ask = voice(member("a"))
+    request = extraction_request(ask, TEXT, "en", (), ExtractConfig())
+    assert (request.stage, request.copy_of, request.choices) == ("pre-extract", TEXT, ())
+    assert len(TEXT) < request.max_tokens < 1024
+    assert extraction_request(ask, TEXT * 99, "en", (SHOWN,), ExtractConfig()).max_tokens == 1024
+    assert extraction_request(ask, TEXT, "en", (SHOWN,), ExtractConfig()).stage == "extract"
+    assert request.template == ask.prompts.identity
+
+
+def test_only_inline_answers_are_copies():
+    ask = voice(member("a"), answer_format="lines")
+    assert extraction_request(ask, TEXT, "en", (), ExtractConfig()).copy_of is None
+
+
+def test_a_cut_answer_is_a_parse_error():
+    ask = voice(member("a", extract=lambda request: Answer(TEXT, "length")))
+    with pytest.raises(ParseError, match="cut at its longest"):
+        asyncio.run(extract(ask, TEXT, "en", (), ExtractConfig(), Minutes()))
+
+
+def test_a_member_without_room_for_the_question_alone_cannot_answer():
+    minutes = Minutes()
+    ask = voice(member("a", fits=0))
+    with pytest.raises(ContextOverflowError):
+        asyncio.run(extract(ask, TEXT, "en", (SHOWN,), ExtractConfig(), minutes))
+    assert minutes.counts == {"demonstration-too-long": 1}
+
+
+def test_a_leak_is_sought_only_in_what_was_shown():
+    """A demonstration that did not fit cannot have leaked."""
+    minutes = Minutes()
+    ask = voice(member("a", fits=1, extract='["Oslo"]'), answer_format="json")
+    asyncio.run(extract(ask, TEXT, "en", (SHOWN,), ExtractConfig(), minutes))
+    assert +minutes.counts == {"demonstration-too-long": 1, "not-in-text": 1}
+
+
+def test_a_classification_is_a_closed_choice_with_an_explicit_none():
+    ask = voice(member("a"))
+    request = classification_request(ask, TEXT, Span(13, 18), "en", (SHOWN,))
+    assert request.choices == ("person", "location", "organization", "none")
+    assert request.messages[-1].content == "type : Paris greets [[Paris]]; party art. : Paris"
+    assert [m.content for m in request.messages if m.role == "assistant"] == ["person"]
+
+
+def test_a_ballot_has_types_not_words():
+    ask = voice(member("a", classify=lambda r: probable(location=0.75, none=0.25)))
+    ballot = asyncio.run(classify(ask, TEXT, Span(0, 5), "en", (), Minutes()))
+    assert ballot.type == "LOC"
+    assert ballot.probabilities == pytest.approx({"LOC": 0.75, None: 0.25, "PER": 0, "ORG": 0}, abs=1e-6)
+
+
+def test_a_ballot_without_probabilities_has_none():
+    ask = voice(member("a", classify="none"))
+    ballot = asyncio.run(classify(ask, TEXT, Span(0, 5), "en", (), Minutes()))
+    assert (ballot.type, ballot.probabilities) == (None, None)
+
+
+def test_classification_drops_demonstrations_that_do_not_fit():
+    minutes = Minutes()
+    scripted = member("a", types={"Paris": "LOC"}, fits=3)
+    ballot = asyncio.run(classify(voice(scripted), TEXT, Span(0, 5), "en", (SHOWN, SHOWN, SHOWN), minutes))
+    assert ballot.type == "LOC"
+    assert minutes.counts == {"demonstration-too-long": 2}
+
+
+@pytest.mark.parametrize(
+    ("choice", "probability"),
+    [
+        (Choice("yes", None), 1.0),
+        (Choice("no", None), 0.0),
+        (Choice("no", {"yes": log(0.4), "no": log(0.6)}), 0.4),
+    ],
+)
+def test_a_verdict_is_the_probability_of_yes(choice: Choice, probability: float):
+    ask = voice(member("a", verify=lambda request: choice))
+    assert asyncio.run(verify(ask, TEXT, Span(0, 5), "LOC", "en")) == pytest.approx(probability)
+
+
+def test_a_verification_asks_for_span_and_type():
+    ask = voice(member("a"), prompt_style="full")
+    request = verification_request(ask, TEXT, Span(0, 5), "LOC", "zh")
+    assert request.choices == ("是", "否")
+    assert request.messages[-1].content.endswith("词语：Paris\n类型：地名")
