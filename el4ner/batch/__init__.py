@@ -1,0 +1,1 @@
+"""Many documents: bounded flow, journal, resume, failures, run record, report."""

@@ -1,0 +1,51 @@
+"""``predictions.conll``: the predictions as IOB2 columns, beside ``predictions.jsonl``."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from el4ner.batch.prediction import Prediction
+from el4ner.text.documents import Document
+from el4ner.text.formats import to_conll
+
+
+class ColumnFile:
+    """Written anew by each attempt (documents of earlier ones included), and put in its place when the attempt ends.
+
+    A document that failed stands there without entities; what the format cannot hold (entities inside others, or that
+    do not begin and end with a token) is left out; both are counted.
+
+    Args:
+        path: the file; mode 0600, for it holds the text.
+
+    Attributes:
+        left_out: entities that the format could not hold.
+        failed: documents that failed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._beside = path.with_name(path.name + ".part")
+        self.left_out = 0
+        self.failed = 0
+        descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
+
+    def add(self, document: Document, prediction: Prediction) -> None:
+        """Write one document."""
+        block, dropped = to_conll(document.text, document.tokens, prediction.entities, document.id)
+        self._stream.write(block)
+        self.left_out += dropped
+        self.failed += prediction.status == "failed"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        self._beside.replace(self._path)

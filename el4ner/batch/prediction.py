@@ -1,0 +1,109 @@
+"""One document's record: a line of ``predictions.jsonl``."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from el4ner.ensemble.entities import VotedEntity
+from el4ner.errors import InputError
+from el4ner.text.documents import Document
+from el4ner.text.spans import check_surface
+
+Status = Literal["ok", "partial", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What is said of one document.
+
+    Attributes:
+        id: the document's id.
+        status: ``ok``: every member answered in every window. ``partial``: every window has its quorum, but something
+            is missing. ``failed``: a window has no quorum, or could not be worked on; there are no entities then.
+        entities: in document offsets, sorted by start, end and type.
+        surfaces: the text of each entity, or None where texts are left out.
+        members_answered: members, in the order of the configuration, that gave a usable extraction answer for every
+            window they were asked for.
+        reason: what is missing, without text; None where the status is ``ok``.
+    """
+
+    id: str
+    status: Status
+    entities: tuple[VotedEntity, ...] = ()
+    surfaces: tuple[str, ...] | None = None
+    members_answered: tuple[str, ...] = ()
+    reason: str | None = None
+
+    def to_line(self) -> bytes:
+        """The JSON line in UTF-8, with its line end."""
+        record: dict[str, Any] = {
+            "id": self.id,
+            "status": self.status,
+            "entities": [self._entity(index) for index in range(len(self.entities))],
+            "members_answered": list(self.members_answered),
+        }
+        if self.reason is not None:
+            record["reason"] = self.reason
+        return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+
+    def check(self, document: Document) -> None:
+        """Refuse a document that this cannot be the prediction of.
+
+        Raises:
+            InputError: it has another id.
+            AlignmentError: an entity's surface is not the document's text at its offsets.
+        """
+        if self.id != document.id:
+            raise InputError(f"the record of document {self.id!r} stands where document {document.id!r} is expected")
+        for index, entity in enumerate(self.entities):
+            surface = entity.span.surface(document.text) if self.surfaces is None else self.surfaces[index]
+            check_surface(document.text, entity.span, surface, f"document {self.id!r}")
+
+    def _entity(self, index: int) -> dict[str, Any]:
+        entity = self.entities[index]
+        surface = {} if self.surfaces is None else {"text": self.surfaces[index]}
+        return {
+            "start": entity.start,
+            "end": entity.end,
+            "type": entity.type,
+            **surface,
+            "score": entity.score,
+            "votes": dict(entity.votes),
+            "verified": entity.verified,
+        }
+
+
+def parse_line(line: bytes, where: str) -> Prediction:
+    """Read a line back.
+
+    Raises:
+        InputError: it is no record; ``where`` names the place.
+    """
+    try:
+        record = json.loads(line)
+        if record["status"] not in STATUSES:
+            raise ValueError
+        entities: Sequence[dict[str, Any]] = record["entities"]
+        return Prediction(
+            id=str(record["id"]),
+            status=record["status"],
+            entities=tuple(map(_parse_entity, entities)),
+            surfaces=tuple(entity["text"] for entity in entities) if all("text" in e for e in entities) else None,
+            members_answered=tuple(record["members_answered"]),
+            reason=record.get("reason"),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{where} is no prediction record") from error
+
+
+def _parse_entity(entity: dict[str, Any]) -> VotedEntity:
+    return VotedEntity(
+        start=int(entity["start"]),
+        end=int(entity["end"]),
+        type=str(entity["type"]),
+        score=entity["score"],
+        votes=entity["votes"],
+        verified=entity["verified"],
+    )

@@ -1,0 +1,154 @@
+"""``run.json``: what a run was, with what, and what it did; written atomically, holds no text of documents."""
+
+import json
+import os
+import platform
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from el4ner import __version__
+from el4ner.batch.merge import Outcome
+from el4ner.errors import ConfigError
+
+RUN = "run.json"
+MAX_KINDS = 50
+"""Most different problems that are counted one by one; further ones are counted together."""
+_VARYING = re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|(?<![\w.-])(?<!HTTP )(?<!status )\d+(?![\w-])")
+_SUMMED = ("requests", "cached", "cut", "errors", "prompt_tokens", "answer_tokens")
+_USER_INFO = re.compile(r"(?<=//)[^/@\s]*@")
+
+Costs = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""``{member: {stage: costs}}``, as ``Meter.as_dict`` gives them."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One process's share of a run; a run that was interrupted has several.
+
+    Attributes:
+        command: the command line.
+        resumed_at: documents that earlier attempts had finished.
+        documents: documents finished by this one.
+        windows: their windows.
+        counts: what was dropped or met in them.
+        problems: how often each kind of problem was met.
+    """
+
+    command: Sequence[str]
+    resumed_at: int = 0
+    documents: int = 0
+    windows: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str] = field(default_factory=Counter)
+    started: str = field(default_factory=lambda: utc_now())
+    _clock: float = field(default_factory=time.monotonic)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a finished document."""
+        self.documents += 1
+        self.windows += outcome.windows
+        self.counts.update(outcome.counts)
+        for problem in map(kind_of, outcome.problems):
+            known = problem in self.problems or len(self.problems) < MAX_KINDS
+            self.problems[problem if known else "other problems"] += 1
+
+    def as_dict(self, state: str, costs: Costs) -> dict[str, Any]:
+        """Ready for JSON; ``finished`` is null while the attempt runs."""
+        return {
+            "state": state,
+            "command": [_USER_INFO.sub("", word) for word in self.command],
+            "started": self.started,
+            "finished": None if state == "running" else utc_now(),
+            "wall_s": round(time.monotonic() - self._clock, 3),
+            "resumed_at": self.resumed_at,
+            "documents": self.documents,
+            "windows": self.windows,
+            "counts": dict(sorted(self.counts.items())),
+            "problems": dict(self.problems.most_common()),
+            "members": costs,
+        }
+
+
+def kind_of(problem: str) -> str:
+    """A problem without what differs from one occurrence to the next: hashes and amounts (but not HTTP status codes)."""
+    return _VARYING.sub("*", problem)
+
+
+def totals(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Windows, seconds, counts, problems and costs of all attempts together; of a killed one, up to its last checkpoint."""
+    members: dict[str, dict[str, dict[str, int]]] = {}
+    for attempt in attempts:
+        for member, stages in attempt["members"].items():
+            for stage, cost in stages.items():
+                total = members.setdefault(member, {}).setdefault(stage, dict.fromkeys(_SUMMED, 0))
+                for key in _SUMMED:
+                    total[key] += cost.get(key, 0)
+    return {
+        "windows": sum(attempt["windows"] for attempt in attempts),
+        "wall_s": round(sum(attempt["wall_s"] for attempt in attempts), 3),
+        "counts": dict(sum((Counter(attempt["counts"]) for attempt in attempts), Counter())),
+        "problems": dict(sum((Counter(attempt["problems"]) for attempt in attempts), Counter()).most_common()),
+        "members": members,
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what the results depend on; None for what is not installed."""
+    found: dict[str, str | None] = {"el4ner": __version__, "python": platform.python_version()}
+    for name, package in {"torch": "torch", "transformers": "transformers", "faiss": "faiss-cpu"}.items():
+        try:
+            found[name] = version(package)
+        except PackageNotFoundError:
+            found[name] = None
+    return {**found, "platform": platform.platform()}
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The run record of an output folder, or None if it has none.
+
+    Raises:
+        ConfigError: there is one, but it cannot be read.
+    """
+    path = folder / RUN
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read; use --fresh to start anew, or another --output") from error
+    if not isinstance(run, dict) or "state" not in run:
+        raise ConfigError(f"{path} is no run record of el4ner; choose another --output")
+    return run
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Replace a file (mode 0600) by new content: a reader, or a crash, sees the old or the new one, never a part."""
+    beside = path.with_name(path.name + ".part")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_run(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write ``run.json``."""
+    write_atomically(folder / RUN, json.dumps(run, ensure_ascii=False, indent=2) + "\n")
+
+
+def utc_now() -> str:
+    """The time in UTC, to the second, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

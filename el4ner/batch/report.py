@@ -1,0 +1,133 @@
+"""What a predictions file holds, counted in bounded memory, and ``report.txt``, the run in words at 80 columns."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from el4ner.batch.prediction import STATUSES, Prediction
+
+MAX_SURFACES = 20_000
+"""Surfaces counted at once; beyond it the rarest are forgotten, so that counts of rare ones are lower bounds."""
+TOP_SURFACES = 10
+TOP_PROBLEMS = 15
+WIDTH = 80
+_CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F))}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all predictions of a run hold together.
+
+    Attributes:
+        documents: their number.
+        statuses: documents per status.
+        types: entities per type.
+        reasons: how often documents failed or are partial for each reason; bounded.
+        surfaces: how often each ``(type, surface)`` stands; the rarest may be missing.
+        forgot: whether surfaces were forgotten.
+    """
+
+    documents: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    types: Counter[str] = field(default_factory=Counter)
+    surfaces: Counter[tuple[str, str]] = field(default_factory=Counter)
+    forgot: bool = False
+
+    @classmethod
+    def of(cls, predictions: Iterable[Prediction]) -> "Tally":
+        """Count predictions, one at a time."""
+        tally = cls()
+        for prediction in predictions:
+            tally.add(prediction)
+        return tally
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one prediction."""
+        self.documents += 1
+        self.statuses[prediction.status] += 1
+        self.types.update(entity.type for entity in prediction.entities)
+        if prediction.surfaces is not None:
+            types = (entity.type for entity in prediction.entities)
+            self.surfaces.update(zip(types, prediction.surfaces, strict=True))
+        if len(self.surfaces) > MAX_SURFACES:
+            self.surfaces = Counter(dict(self.surfaces.most_common(MAX_SURFACES // 2)))
+            self.forgot = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Documents, documents by status, entities, entities by type; no surfaces."""
+        return {
+            "documents": self.documents,
+            "by_status": {status: self.statuses[status] for status in STATUSES},
+            "entities": self.types.total(),
+            "by_type": dict(self.types.most_common()),
+        }
+
+    def top_surfaces(self, kind: str) -> list[tuple[str, int]]:
+        """The most frequent surfaces of a type; equally frequent ones in alphabetical order."""
+        counts = [(surface, count) for (other, surface), count in self.surfaces.items() if other == kind]
+        return sorted(counts, key=lambda item: (-item[1], item[0]))[:TOP_SURFACES]
+
+
+def calls_and_tokens(members: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, int]:
+    """Requests, cached requests, tokens read and written, over all members and stages."""
+    costs = [cost for stages in members.values() for cost in stages.values()]
+    return {key: sum(cost[key] for cost in costs) for key in ("requests", "cached", "prompt_tokens", "answer_tokens")}
+
+
+def write_report(run: Mapping[str, Any], tally: Tally) -> str:
+    """The text of ``report.txt``; surfaces stand in it only if the predictions hold them."""
+    lines = [f"el4ner run: {run['state']}", ""]
+    lines += _section("Documents", [("all", tally.documents), *((name, tally.statuses[name]) for name in STATUSES)])
+    lines += _section("Entities", [("all", tally.types.total()), *tally.types.most_common()])
+    lines += _surfaces(tally)
+    lines += _costs(run["totals"])
+    lines += _section("Met on the way", sorted(run["totals"]["counts"].items()))
+    lines += _problems(run["totals"]["problems"])
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def visible(text: str) -> str:
+    """The text with each control character (colours, line ends, direction marks) replaced by one visible character."""
+    return text.translate(_CONTROL)
+
+
+def _section(title: str, rows: list[tuple[str, int]]) -> list[str]:
+    if not rows:
+        return []
+    lines = [f"  {count:>9,}  {_fit(name, WIDTH - 13)}" for name, count in rows]
+    return [title, *lines, ""]
+
+
+def _surfaces(tally: Tally) -> list[str]:
+    lines: list[str] = []
+    for kind, _ in tally.types.most_common():
+        rows = tally.top_surfaces(kind)
+        lines += _section(f"Most frequent: {kind}", [(visible(surface), count) for surface, count in rows])
+    if tally.forgot:
+        lines += ["(Too many different surfaces to count them all: these counts are lower bounds.)", ""]
+    return lines
+
+
+def _problems(problems: Mapping[str, int]) -> list[str]:
+    lines = _section("Problems", list(problems.items())[:TOP_PROBLEMS])
+    more = len(problems) - TOP_PROBLEMS
+    return [*lines, f"(and {more} more kinds: see run.json)", ""] if more > 0 else lines
+
+
+def _costs(totals: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "Calls and tokens",
+        f"  {'member':<20.20} {'stage':<12.12} {'calls':>9} {'cached':>9} {'read':>11} {'written':>9}",
+    ]
+    for member, stages in totals["members"].items():
+        for stage, cost in stages.items():
+            lines.append(
+                f"  {member:<20.20} {stage:<12.12} {cost['requests']:>9,} {cost['cached']:>9,}"
+                f" {cost['prompt_tokens']:>11,} {cost['answer_tokens']:>9,}"
+            )
+    return [*lines, f"  {totals['windows']:,} windows in {totals['wall_s']:,.1f} seconds", ""]
+
+
+def _fit(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,199 @@
+"""``python -m el4ner.run``: find the entities of many documents; an interrupted run goes on where it was."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from el4ner.environment import go_offline
+from el4ner.errors import ConfigError, El4nerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from el4ner.batch.job import Build
+    from el4ner.batch.prediction import Prediction
+    from el4ner.batch.resume import JobOptions
+    from el4ner.config import Config
+    from el4ner.text.documents import Document
+
+OK, SOME_FAILED, CANNOT, MAX_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
+EPILOG = """\
+exit codes: 0 all documents have their predictions; 1 some failed (each record says why); 2 cannot begin or go on;
+3 stopped by --max-failures; 130 interrupted. After 2, 3 and 130 the same command goes on where the run was.
+
+DIR holds predictions.jsonl (one record a document, in input order), run.json, report.txt, with --format conll
+predictions.conll, and with batch.cache cache.jsonl. Those that hold text are readable by their owner alone;
+--purge removes them.
+"""
+
+
+def main(arguments: Sequence[str] | None = None, build: "Build | None" = None) -> int:
+    """Run the command; returns the exit code. ``build`` stands in for the pipeline's own in tests."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    go_offline()
+    try:
+        if options.purge:
+            return _purge(options)
+        return _dry_run(options, build) if options.dry_run else _job(options, words, build)
+    except El4nerError as error:
+        return _cannot(str(error))
+    except OSError as error:
+        return _cannot(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m el4ner.run",
+        description="Find and type the named entities of documents by an ensemble of language models.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--config", type=Path, metavar="FILE", help="configuration of the ensemble (YAML)")
+    add("--input", nargs="+", metavar="PATH", help=".txt, .jsonl or .conll files, folders of them, or - (stdin)")
+    add("--output", type=Path, metavar="DIR", help="output folder")
+    add("--format", choices=("jsonl", "conll"), default="jsonl", help="conll: predictions.conll as well")
+    add("--limit", type=_count, metavar="N", help="only the first N documents")
+    add("--max-failures", type=_count, metavar="N", help="stop once more than N documents have failed")
+    add("--no-text", action="store_true", help="keep the text out of all outputs: offsets and types only")
+    add("--show", type=_count, default=3, metavar="N", help="print the first N documents with their entities (3)")
+    add("--quiet", action="store_true", help="no progress, no documents, no table")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--dry-run", action="store_true", help="check everything, show method, cost and prompts; write nothing"
+    )
+    mode.add_argument("--fresh", action="store_true", help="forget an earlier run in DIR (its cached answers stay)")
+    mode.add_argument(
+        "--resume", action="store_true", help="insist on an earlier run in DIR; do what a finished one lacks by now"
+    )
+    mode.add_argument(
+        "--purge", action="store_true", help="remove all files of DIR that hold text, and do nothing else"
+    )
+    return parser
+
+
+def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -> int:
+    from rich.console import Console
+
+    from el4ner.batch.job import Job
+    from el4ner.batch.show import Showcase, print_end
+
+    config, job_options = _config(options), _job_options(options, words)
+    console = Console(quiet=options.quiet)
+    showcase = Showcase(0 if options.no_text or options.quiet else options.show, config.type_names)
+    with _progress(options) as advance:
+
+        def watch(document: "Document", prediction: "Prediction") -> None:
+            showcase.offer(document.text, prediction)
+            advance()
+
+        job = Job(config, job_options, build or _build(), watch)
+        run, worked = job.run()
+    if not worked:
+        console.print("This run is finished; --fresh does it anew, --resume looks for further documents.")
+    showcase.print(console)
+    print_end(console, run, job.paths())
+    return _exit_code(run)
+
+
+def _exit_code(run: dict[str, Any]) -> int:
+    if run["state"] in ("max-failures", "interrupted"):
+        return MAX_FAILURES if run["state"] == "max-failures" else INTERRUPTED
+    return SOME_FAILED if run["results"]["by_status"]["failed"] else OK
+
+
+def _dry_run(options: argparse.Namespace, build: "Build | None") -> int:
+    from rich.console import Console
+
+    from el4ner.batch.preview import dry_run
+    from el4ner.batch.resume import check_previous
+    from el4ner.text.formats import read_documents
+
+    config = _config(options)
+    if options.output is not None:
+        check_previous(config, _job_options(options, []))
+    documents = islice(read_documents(_required(options, "input")), options.limit)
+    dry_run(config, documents, build or _build(), Console(quiet=options.quiet), with_text=not options.no_text)
+    return OK
+
+
+def _purge(options: argparse.Namespace) -> int:
+    from el4ner.batch.job import purge
+
+    for path in purge(_required(options, "output")):
+        print(f"removed {path}")
+    return OK
+
+
+def _progress(options: argparse.Namespace) -> AbstractContextManager[Callable[[], None]]:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if options.quiet or not console.is_terminal:
+        return nullcontext(lambda: None)
+    return _bar(console, options)
+
+
+def _bar(console: "Console", options: argparse.Namespace) -> AbstractContextManager[Callable[[], None]]:
+    from el4ner.batch.progress import progress_bar
+    from el4ner.text.formats import count_documents
+
+    total = count_documents(options.input)
+    return progress_bar(console, total if total is None or options.limit is None else min(total, options.limit))
+
+
+def _config(options: argparse.Namespace) -> "Config":
+    from el4ner.config import load_config
+
+    return load_config(_required(options, "config"))
+
+
+def _job_options(options: argparse.Namespace, words: list[str]) -> "JobOptions":
+    from el4ner.batch.resume import JobOptions
+
+    return JobOptions(
+        inputs=tuple(_required(options, "input")),
+        output=_required(options, "output"),
+        limit=options.limit,
+        format=options.format,
+        fresh=options.fresh,
+        resume=options.resume,
+        max_failures=options.max_failures,
+        with_text=not options.no_text,
+        command=("python", "-m", "el4ner.run", *words),
+    )
+
+
+def _build() -> "Build":
+    from el4ner.pipeline import build_pipeline
+
+    return build_pipeline
+
+
+def _required(options: argparse.Namespace, name: str) -> Any:
+    value = getattr(options, name)
+    if value is None:
+        raise ConfigError(f"--{name} is missing; see --help")
+    return value
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number of 0 or more")
+    return int(word)
+
+
+def _cannot(message: str) -> int:
+    print(f"el4ner.run: {message}", file=sys.stderr)
+    return CANNOT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""Runs that are killed, stopped or repeated, compared with the run that nothing happened to."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from el4ner.batch.journal import Journal
+
+from .fakes import FakePipeline
+
+FAKES = Path(__file__).with_name("fakes.py")
+TEXTS = [
+    f"Anna {number} went to Rome.\r\n"
+    + "She met Bob 😀 in 张三 town. " * (number % 7)
+    + ("#silent" if number % 5 == 0 else "")
+    for number in range(60)
+]
+
+
+def start(command, *more, delay_s=0.02):
+    program = [sys.executable, str(FAKES), *command.arguments("--quiet", *more)]
+    environment = {**os.environ, "FAKE_DELAY_S": str(delay_s)}
+    return subprocess.Popen(program, env=environment, stderr=subprocess.PIPE)
+
+
+def wait_for_records(command, process, count):
+    path = command.output / "predictions.jsonl"
+    while process.poll() is None:
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def expected(command):
+    command.configure(batch={"windows_in_flight": 4, "documents_in_flight": 5})
+    command.write(TEXTS)
+    assert command("--quiet", "--format", "conll") == 0
+    files = {name: (command.output / name).read_bytes() for name in ("predictions.jsonl", "predictions.conll")}
+    for path in command.output.iterdir():
+        path.unlink()
+    return files
+
+
+def test_a_run_killed_again_and_again_ends_byte_for_byte_like_the_one_that_was_not(command, expected):
+    chance = random.Random(7)
+    journal = command.output / "predictions.jsonl"
+    for count in (1, 14, 33, 50):
+        process = start(command, "--format", "conll")
+        wait_for_records(command, process, count)
+        time.sleep(chance.random() * 0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert expected["predictions.jsonl"].startswith(journal.read_bytes())
+        if chance.random() < 0.7:
+            with journal.open("ab") as stream:
+                stream.write(expected["predictions.jsonl"][journal.stat().st_size :][:17])
+    assert command("--quiet", "--format", "conll") == 0
+    assert {name: (command.output / name).read_bytes() for name in expected} == expected
+    run = command.run_json()
+    assert run["state"] == "finished"
+    assert len(run["attempts"]) > 2
+    assert run["attempts"][-1]["resumed_at"] >= 50
+    assert run["results"]["documents"] == 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_130_and_it_goes_on_later(command, expected, number):
+    process = start(command)
+    wait_for_records(command, process, 5)
+    process.send_signal(number)
+    assert process.wait(timeout=20) == 130
+    assert command.run_json()["state"] == "interrupted"
+    assert 5 <= len(command.records()) < 60
+    assert command("--quiet") == 0
+    assert (command.output / "predictions.jsonl").read_bytes() == expected["predictions.jsonl"]
+
+
+def counting(asked):
+    class Counting(FakePipeline):
+        async def find(self, window):
+            asked.append(window.document_id)
+            return await super().find(window)
+
+    return lambda config, meter, cache: Counting(meter)
+
+
+def test_a_finished_run_is_not_done_again(command, capsys):
+    command.write(["Anna.", "Bob."])
+    assert command() == 0
+    before = command.run_json()
+    asked = []
+    assert command(build=counting(asked)) == 0
+    assert (asked, command.run_json()) == ([], before)
+    assert "finished" in capsys.readouterr().out
+
+
+def test_resume_does_the_documents_that_a_finished_run_lacks_by_now(command):
+    command.write(["Anna.", "Bob."])
+    command("--quiet")
+    command.write(["Anna.", "Bob.", "Carl."])
+    asked = []
+    assert command("--quiet", "--resume", build=counting(asked)) == 0
+    assert asked == ["d2"]
+    assert [record["id"] for record in command.records()] == ["d0", "d1", "d2"]
+
+
+def test_a_wider_limit_goes_on_and_costs_of_both_attempts_are_added(command):
+    command.write(["Anna.", "Bob.", "Carl."])
+    command("--quiet", "--limit", "1")
+    asked = []
+    assert command("--quiet", build=counting(asked)) == 0
+    assert asked == ["d1", "d2"]
+    totals = command.run_json()["totals"]
+    assert totals["windows"] == 3
+    assert totals["counts"] == {"not-in-text": 3}
+    assert totals["members"]["one"]["extract"]["requests"] == 3
+
+
+def test_columns_can_be_had_from_a_finished_run_without_asking_again(command):
+    command.write(["Anna met Bob."])
+    command("--quiet")
+    asked = []
+    assert command("--quiet", "--format", "conll", build=counting(asked)) == 0
+    assert asked == []
+    assert "Anna\tB-PER" in (command.output / "predictions.conll").read_text()
+
+
+def test_fresh_forgets_what_was(command):
+    command.write(["Anna."])
+    command("--quiet")
+    command.write(["Bob."])
+    assert command("--quiet", "--fresh") == 0
+    assert [record["entities"][0]["text"] for record in command.records()] == ["Bob"]
+    assert len(command.run_json()["attempts"]) == 1
+
+
+def test_another_configuration_is_refused_by_the_name_of_the_key(command, capsys):
+    command.write(["Anna."])
+    command("--quiet")
+    before = (command.output / "predictions.jsonl").read_bytes()
+    command.configure(extract={"max_mention_chars": 7})
+    assert command("--quiet") == 2
+    message = capsys.readouterr().err
+    assert "extract.max_mention_chars" in message
+    assert "--fresh" in message
+    assert (command.output / "predictions.jsonl").read_bytes() == before
+
+
+def test_how_fast_a_run_goes_may_change(command):
+    command.write(["Anna.", "Bob."])
+    command("--quiet", "--limit", "1")
+    command.configure(batch={"windows_in_flight": 1, "documents_in_flight": 1})
+    assert command("--quiet") == 0
+    assert len(command.records()) == 2
+
+
+def test_changed_models_are_refused(command, capsys):
+    command.write(["Anna.", "Bob."])
+    command("--quiet", "--limit", "1")
+
+    class Changed(FakePipeline):
+        def provenance(self):
+            return {"members": {"one": "other weights"}}
+
+    assert command("--quiet", build=lambda config, meter, cache: Changed(meter)) == 2
+    assert "have changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("texts", [["Anna."], ["Anna.", "Eve?"]])
+def test_an_input_that_is_not_the_earlier_one_is_refused_without_quoting_it(command, capsys, texts):
+    command.write(["Anna.", "Bob."])
+    command("--quiet")
+    command.write(texts)
+    assert command("--quiet", "--resume") == 2
+    message = capsys.readouterr().err
+    assert "record 2 of 2" in message
+    assert "Bob" not in message
+    assert len(command.records()) == 2
+
+
+def test_predictions_of_unknown_origin_are_not_overwritten(command, capsys):
+    command.write(["Anna."])
+    command.output.mkdir()
+    (command.output / "predictions.jsonl").write_text("precious\n")
+    assert command("--quiet") == 2
+    assert "without run.json" in capsys.readouterr().err
+    assert (command.output / "predictions.jsonl").read_text() == "precious\n"
+
+
+def test_nothing_to_resume_is_said(command, capsys):
+    command.write(["Anna."])
+    assert command("--quiet", "--resume") == 2
+    assert "no run to resume" in capsys.readouterr().err
+
+
+def test_text_and_no_text_are_not_mixed_in_one_file(command, capsys):
+    command.write(["Anna.", "Bob."])
+    command("--quiet", "--limit", "1")
+    assert command("--quiet", "--no-text") == 2
+    assert "--no-text" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_write_one_folder(command, capsys):
+    command.write(["Anna."])
+    with Journal(command.output):
+        assert command("--quiet") == 2
+    assert "another process" in capsys.readouterr().err
+
+
+def test_a_run_stopped_by_failures_goes_on_after_them(command):
+    command.write(["#error", "#error", "Anna.", "Bob."])
+    assert command("--quiet", "--max-failures", "1") == 3
+    assert command.run_json()["state"] == "max-failures"
+    assert len(command.records()) == 2
+    assert command("--quiet", "--max-failures", "1") == 1
+    assert [record["status"] for record in command.records()] == ["failed", "failed", "ok", "ok"]
+
+
+def test_an_unreadable_line_stops_the_run_and_mending_it_lets_it_go_on(command, capsys):
+    command.write(["Anna.", "Bob."])
+    good = command.corpus.read_text()
+    command.corpus.write_text(good + "{oops\n")
+    assert command("--quiet") == 2
+    assert command.run_json()["state"] == "failed"
+    command.corpus.write_text(good + json.dumps({"id": "d2", "text": "Carl."}) + "\n")
+    assert command("--quiet") == 0
+    assert [record["id"] for record in command.records()] == ["d0", "d1", "d2"]
