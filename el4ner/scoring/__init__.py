@@ -1,0 +1,1 @@
+"""Scores of predictions against gold: counts, error breakdown, significance; pure functions."""
