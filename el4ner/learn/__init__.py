@@ -1,0 +1,1 @@
+"""Training sets from the pipeline's own prompts, and tuning of members on them."""

@@ -1,0 +1,47 @@
+"""The model card that training writes beside the weights."""
+
+from collections.abc import Mapping, Sequence
+
+from el4ner.learn.config import TrainConfig
+
+
+def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mapping[str, int]) -> str:
+    """Markdown: what it is, what it learnt from and under which licences, how, and the figures of the run."""
+    return "\n".join(
+        [
+            f"# {config.title or 'Tuned model'}",
+            "",
+            "Tuned by `python -m el4ner.train` on el4ner's own prompts "
+            f"(style `{config.prompt_style}`, answers `{config.answer_format}`).",
+            "",
+            f"Base: {config.base_credit or config.model}",
+            "",
+            "## Labels",
+            "",
+            *(f"- {label.name}: {label.definition('en') or label.word('en')}" for label in config.labels),
+            "",
+            "## Data",
+            "",
+            "| set | language | licence | attribution |",
+            "|---|---|---|---|",
+            *_data_rows(config),
+            "",
+            "Entities of other types were left out; no text was changed. The sets are not part of this repository.",
+            "",
+            "## Training",
+            "",
+            *(f"- {name}: {value}" for name, value in counts.items()),
+            f"- epochs: {config.optimisation.epochs}, peak learning rate: {config.optimisation.learning_rate},"
+            f" tokens a step: {config.optimisation.batch_tokens}, seed: {config.seed}",
+            *(f"- {name}: {value}" for name, value in figures.items()),
+            "",
+        ]
+    )
+
+
+def _data_rows(config: TrainConfig) -> Sequence[str]:
+    rows = dict.fromkeys(
+        (data.path.rsplit("/", 2)[-2], data.language, data.licence or "not stated", data.attribution or "not stated")
+        for data in config.data
+    )
+    return [f"| {' | '.join(row)} |" for row in rows]

@@ -1,0 +1,147 @@
+"""The configuration of a training run: ``python -m el4ner.train --config FILE``."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from el4ner.config import DemonstrationConfig, EmbedderConfig, LabelConfig, Language, Section, read_yaml, validate
+from el4ner.errors import ConfigError
+
+
+class DataConfig(Section):
+    """One labelled file to learn from."""
+
+    path: str = Field(
+        description="JSONL or CoNLL file; relative to the data root if one is given, else to the configuration."
+    )
+    language: Language = Field(description="en or zh.")
+    map: dict[str, str] = Field(
+        default_factory=dict, description="Type names of the file to label names; empty: as they are."
+    )
+    repeat: float = Field(
+        default=1.0, gt=0, description="How often its sentences are seen in an epoch; below 1: a share of them."
+    )
+    licence: str = Field(default="", description="For the model card.")
+    attribution: str = Field(default="", description="For the model card: whom to name.")
+
+
+class TaskConfig(Section):
+    """What is trained: how many examples of each task a sentence gives per epoch."""
+
+    extract: float = Field(
+        default=1.0, ge=0, description="Extraction conversations (zero-shot or with demonstrations)."
+    )
+    classify: float = Field(default=1.0, ge=0, description="Typing of one candidate; about half are no entities.")
+    verify: float = Field(default=0.5, ge=0, description="True or false of one typed candidate.")
+    zero_shot: float = Field(default=0.5, ge=0, le=1, description="Share of conversations without demonstrations.")
+
+
+class LoraConfig(Section):
+    """Low-rank adapters (PEFT) instead of tuning all weights."""
+
+    rank: Literal[1, 8, 16, 32, 64, 128, 256] = Field(default=16, description="One of the ranks that vLLM can serve.")
+    alpha: int = Field(default=32, ge=1, description="Scale of the update; twice the rank is usual.")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout inside the adapter.")
+    targets: tuple[str, ...] = Field(
+        default=("q_proj", "k_proj", "v_proj", "o_proj", "down_proj"),
+        description="Modules to adapt, by the end of their names; all must exist. Fused modules cannot be served by vLLM.",
+    )
+
+
+class OptimisationConfig(Section):
+    """How the weights are changed."""
+
+    epochs: float = Field(default=3.0, gt=0, description="Passes over the data.")
+    learning_rate: float = Field(default=2e-4, gt=0, description="Peak learning rate (AdamW).")
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
+        default="linear", description="After warm-up."
+    )
+    warmup: float = Field(default=0.03, ge=0, lt=1, description="Share of the steps.")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW.")
+    batch_tokens: int = Field(default=4096, ge=64, description="Tokens of one step on the device, padding included.")
+    accumulate: int = Field(default=1, ge=1, description="Device steps per update.")
+    max_length: int = Field(
+        default=512, ge=32, description="Longer conversations lose demonstrations, then are left out and counted."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed precision.")
+    gradient_checkpointing: bool = Field(default=False, description="Less memory for about a third more time.")
+    max_steps: int = Field(default=0, ge=0, description="Stop after so many updates; 0: after the epochs.")
+
+
+class EvaluationConfig(Section):
+    """Held-out sentences, and when to stop."""
+
+    fraction: float = Field(default=0.02, ge=0, lt=0.5, description="Share of the sentences that is held out.")
+    every_steps: int = Field(default=500, ge=1, description="Updates between evaluations and checkpoints.")
+    patience: int = Field(
+        default=0, ge=0, description="Evaluations without a better loss before stopping; 0: never stop early."
+    )
+
+
+class TrainConfig(Section):
+    """The whole configuration of a training run."""
+
+    model: str = Field(description="Folder of the causal language model to tune.")
+    output: str = Field(description="Folder for the tuned model (or adapter) and its card.")
+    title: str = Field(default="", description="Name on the model card.")
+    base_credit: str = Field(default="", description="For the model card: origin and licence of the base.")
+    prompt_style: str = Field(
+        default="full", description="As in the ensemble's configuration: the prompts are the same."
+    )
+    answer_format: Literal["inline", "lines", "json"] = Field(
+        default="inline", description="As in the ensemble's configuration."
+    )
+    labels: tuple[LabelConfig, ...] = Field(min_length=1, description="The entity types.")
+    none_words: dict[Language, str] = Field(default={"en": "none", "zh": "无"}, description="What no entity is called.")
+    data: tuple[DataConfig, ...] = Field(min_length=1, description="Labelled files.")
+    tasks: TaskConfig = TaskConfig()
+    demonstrations: DemonstrationConfig = Field(
+        default=DemonstrationConfig(k=2),
+        description="Retrieved from the training data, the sentence itself excluded; k is the most.",
+    )
+    embedder: EmbedderConfig = EmbedderConfig()
+    lora: LoraConfig | None = Field(default=None, description="null: all weights are tuned.")
+    optimisation: OptimisationConfig = OptimisationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    device: str = Field(default="auto", description="auto, cpu or cuda.")
+    seed: int = Field(default=13, description="Seed of everything random.")
+
+    @model_validator(mode="after")
+    def _stops_by_held_out_loss(self) -> "TrainConfig":
+        if self.evaluation.patience and not self.evaluation.fraction:
+            raise ValueError(
+                "evaluation.patience needs held-out sentences; raise evaluation.fraction, or set patience: 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mapped_to_labels(self) -> "TrainConfig":
+        names = {label.name for label in self.labels}
+        unknown = sorted({target for data in self.data for target in data.map.values()} - names)
+        if unknown:
+            raise ValueError(f"data.map leads to {', '.join(unknown)}; labels are {', '.join(sorted(names))}")
+        return self
+
+
+def load_train_config(path: Path, data_root: Path | None = None) -> TrainConfig:
+    """Read and check a training configuration; ``data: FILE`` takes the list of data from another YAML file.
+
+    Raises:
+        ConfigError: with every problem of the file, one a line.
+    """
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected keys and values")
+    for key in ("data", "labels"):
+        if isinstance(raw.get(key), str):
+            raw[key] = read_yaml(path.parent / raw[key])
+    config = validate(TrainConfig, raw, str(path))
+    root = data_root or path.parent
+    data = tuple(item.model_copy(update={"path": str((root / item.path).resolve())}) for item in config.data)
+    missing = [item.path for item in data if not Path(item.path).is_file()]
+    if missing:
+        raise ConfigError(
+            f"{path}: {len(missing)} data file(s) missing, first {missing[0]}; give their folder with --data-root"
+        )
+    return config.model_copy(update={"data": data})

@@ -1,0 +1,59 @@
+"""Labelled sentences for training: read, mapped to the label set, repeated or thinned, split."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from el4ner.config import Language
+from el4ner.errors import InputError
+from el4ner.learn.config import DataConfig
+from el4ner.text.documents import Document
+from el4ner.text.formats import read_labelled
+from el4ner.text.spans import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A labelled sentence with its language and how often it is seen in an epoch."""
+
+    document: Document
+    language: Language
+    repeat: float
+
+
+def read_sentences(data: Sequence[DataConfig]) -> list[Sentence]:
+    """All labelled sentences, with ids made unique by their file.
+
+    Raises:
+        InputError: a file is not labelled as it should be, or nothing is left.
+    """
+    sentences = [
+        Sentence(_mapped(document, item), item.language, item.repeat)
+        for item in data
+        for document in read_labelled(Path(item.path))
+        if document.text.strip()
+    ]
+    if not sentences:
+        raise InputError("the data files hold no sentences; check data.path")
+    return sentences
+
+
+def split(sentences: Sequence[Sentence], fraction: float, seed: int) -> tuple[list[Sentence], list[Sentence]]:
+    """Training and held-out sentences; equal texts stay on one side."""
+    texts = sorted({sentence.document.text for sentence in sentences})
+    random.Random(seed).shuffle(texts)
+    held_out = set(texts[: round(len(texts) * fraction)])
+    train = [s for s in sentences if s.document.text not in held_out]
+    return train, [s for s in sentences if s.document.text in held_out]
+
+
+def _mapped(document: Document, item: DataConfig) -> Document:
+    entities = document.entities or ()
+    if item.map:
+        entities = tuple(
+            Entity(entity.start, entity.end, item.map[entity.type])
+            for entity in entities
+            if entity.type in item.map and any(map(str.isalnum, document.text[entity.start : entity.end]))
+        )
+    return Document(f"{Path(item.path).parent.name}/{document.id}", document.text, entities)

@@ -1,0 +1,183 @@
+"""Tuning of a causal language model on encoded conversations, with Transformers' Trainer and PEFT."""
+
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
+
+from el4ner.errors import ConfigError, ModelError
+from el4ner.learn.batches import Batches
+from el4ner.learn.config import LoraConfig, TrainConfig
+from el4ner.learn.encode import IGNORE
+
+log = logging.getLogger(__name__)
+
+_RESCALES_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+
+
+class AnswerTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer whose batches come ready, and that computes logits at answer tokens alone (most tokens bear no loss)."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # The loss below is a mean per batch: the Trainer must divide it where several batches make one update.
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any) -> Any:
+        """Mean cross-entropy of the answer tokens of the batch."""
+        labels = inputs.pop("labels")
+        logits, targets = answer_logits(model, inputs, labels)
+        loss = functional.cross_entropy(logits.float(), targets) if len(targets) else logits.sum() * 0
+        return (loss, {"logits": logits.detach()}) if return_outputs else loss
+
+
+class FiguresLog(TrainerCallback):  # type: ignore[misc]
+    """Logs the Trainer's figures; its own callbacks print them on stdout, which is for results."""
+
+    def on_log(self, _arguments: Any, state: TrainerState, _control: Any, logs: dict[str, Any], **_: Any) -> None:
+        """Log loss, learning rate and the like of the step."""
+        figures = (
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in logs.items()
+        )
+        log.info("step %d of %d: %s", state.global_step, state.max_steps, ", ".join(figures))
+
+
+class ProgressBar(ProgressCallback):  # type: ignore[misc]
+    """The Trainer's progress bar (on stderr) without its figures."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Nothing; see :class:`FiguresLog`."""
+
+
+def answer_logits(
+    model: Any, inputs: dict[str, torch.Tensor], labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits ``(n, vocabulary)`` that predict the ``n`` answer tokens of a batch, and those tokens ``(n,)``."""
+    where = labels[:, 1:] != IGNORE
+    targets = labels[:, 1:][where]
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if any(getattr(inner.config, name, None) for name in _RESCALES_LOGITS):
+        return model(**inputs).logits[:, :-1][where], targets
+    hidden = inner.base_model(**inputs).last_hidden_state
+    return inner.get_output_embeddings()(hidden[:, :-1][where]), targets
+
+
+def add_lora(model: Any, lora: LoraConfig) -> Any:
+    """The model with trainable adapters, everything else frozen.
+
+    Raises:
+        ConfigError: a target matches no module, or a fused one that vLLM cannot serve.
+    """
+    from peft import LoraConfig as PeftLora
+    from peft import get_peft_model
+
+    endings = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    missing = sorted(set(lora.targets) - endings)
+    if missing:
+        raise ConfigError(
+            f"lora.targets {missing} match no linear module; this model has {sorted(endings - {'lm_head'})}"
+        )
+    if "gate_up_proj" in lora.targets:
+        raise ConfigError("lora.targets: gate_up_proj is fused and vLLM refuses such adapters; leave it out")
+    settings = PeftLora(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, settings)
+
+
+def tune(
+    model: Any, config: TrainConfig, train: Batches, held_out: Batches | None, work: Path, resume: bool
+) -> dict[str, Any]:
+    """Tune the model in place; checkpoints go to ``work``. Returns the Trainer's figures.
+
+    Raises:
+        ModelError: the loss is no number, so the weights are spoilt.
+    """
+    patience = config.evaluation.patience if held_out is not None else 0
+    trainer = AnswerTrainer(
+        model=model,
+        args=_arguments(config, work, len(train), evaluate=held_out is not None),
+        train_dataset=train,
+        eval_dataset=held_out,
+        data_collator=lambda batches: batches[0],
+        callbacks=[FiguresLog(), *([EarlyStoppingCallback(patience)] if patience else [])],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    if not trainer.args.disable_tqdm:
+        trainer.add_callback(ProgressBar)
+    checkpoint = _last_checkpoint(work) if resume else None
+    if resume and checkpoint is None:
+        log.warning("nothing to resume in %s; starting afresh", work)
+    outcome = trainer.train(resume_from_checkpoint=checkpoint)
+    if outcome.training_loss != outcome.training_loss:
+        raise ModelError("the training loss is not a number; lower learning_rate or use precision: float32")
+    figures = dict(outcome.metrics)
+    if held_out is not None:
+        figures |= trainer.evaluate()
+    return figures
+
+
+def _arguments(config: TrainConfig, work: Path, batches: int, evaluate: bool) -> TrainingArguments:
+    o = config.optimisation
+    updates = math.ceil(batches / o.accumulate)
+    use_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        per_device_train_batch_size=1,
+        per_device_eval_batch_size=1,
+        gradient_accumulation_steps=o.accumulate,
+        num_train_epochs=1,
+        max_steps=min(o.max_steps, updates) or -1,
+        learning_rate=o.learning_rate,
+        lr_scheduler_type=o.schedule,
+        warmup_steps=o.warmup,
+        weight_decay=o.weight_decay,
+        max_grad_norm=1.0,
+        bf16=o.precision == "bfloat16",
+        gradient_checkpointing=o.gradient_checkpointing,
+        use_cpu=use_cpu,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=config.evaluation.every_steps,
+        save_strategy="steps",
+        save_steps=config.evaluation.every_steps,
+        save_total_limit=2,
+        load_best_model_at_end=bool(config.evaluation.patience) and evaluate,
+        metric_for_best_model="eval_loss",
+        prediction_loss_only=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        logging_steps=50,
+        logging_nan_inf_filter=False,
+        report_to=[],
+        seed=config.seed,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=not use_cpu,
+        train_sampling_strategy="sequential",
+        disable_tqdm=os.environ.get("EL4NER_QUIET") == "1",
+    )
+    # With several GPUs in one process, the Trainer would hand several batches to the collator, which keeps the first.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def _last_checkpoint(work: Path) -> str | None:
+    numbered = [(int(p.name.rsplit("-", 1)[-1]), p) for p in work.glob("checkpoint-*") if p.is_dir()]
+    return str(max(numbered)[1]) if numbered else None

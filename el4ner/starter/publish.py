@@ -1,0 +1,50 @@
+"""``python -m el4ner.starter.publish``: a trained member in half precision, as it ships."""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from el4ner.environment import go_offline
+
+go_offline()
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+from el4ner.errors import El4nerError  # noqa: E402
+from el4ner.members.weights import check_model_folder  # noqa: E402
+
+
+def publish(trained: Path, target: Path) -> int:
+    """Copy a trained model to ``target`` with float16 weights, its tokenizer and its card. Returns the bytes written.
+
+    Raises:
+        ModelError: the trained folder is not complete.
+    """
+    check_model_folder(trained)
+    model = transformers.AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float16, use_safetensors=True)
+    target.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(target, safe_serialization=True)
+    transformers.AutoTokenizer.from_pretrained(trained).save_pretrained(target)
+    shutil.copyfile(trained / "README.md", target / "README.md")
+    return sum(path.stat().st_size for path in target.iterdir())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m el4ner.starter.publish", description=__doc__)
+    parser.add_argument("trained", type=Path, help="folder written by el4ner.train")
+    parser.add_argument("target", type=Path, help="folder to ship, for instance el4ner/starter/models/opt")
+    options = parser.parse_args(arguments)
+    try:
+        size = publish(options.trained, options.target)
+    except El4nerError as error:
+        sys.stderr.write(f"el4ner.starter.publish: {error}\n")
+        return 2
+    sys.stdout.write(f"{options.target}: {size / 1e6:.1f} MB\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""``python -m el4ner.train``: tune a causal language model on the pipeline's own prompts."""
+
+import argparse
+import json
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from el4ner.environment import go_offline
+
+go_offline()
+
+from el4ner.errors import ConfigError, El4nerError, ModelError  # noqa: E402
+from el4ner.learn.config import TrainConfig, load_train_config  # noqa: E402
+
+log = logging.getLogger("el4ner.train")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        config = load_train_config(options.config, options.data_root)
+        changed = {key: value for key in ("model", "output") if (value := getattr(options, key))}
+        train(config.model_copy(update=changed), resume=options.resume, dry_run=options.dry_run)
+    except El4nerError as error:
+        print(f"el4ner.train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -> None:
+    """Tune, and write model, tokenizer and card to ``config.output``; checkpoints lie in ``OUTPUT.work`` until the end.
+
+    Raises:
+        El4nerError: the model, the data or the settings cannot work.
+    """
+    import transformers
+
+    from el4ner.learn.batches import Batches
+    from el4ner.learn.card import model_card
+    from el4ner.learn.data import read_sentences, split
+    from el4ner.learn.examples import ExampleMaker, plan_epochs
+    from el4ner.learn.retrieval import build_retrieve
+    from el4ner.learn.tuning import add_lora, tune
+    from el4ner.members.weights import check_model_folder
+    from el4ner.prompts.formats import answer_format
+    from el4ner.prompts.render import Prompts
+
+    output = Path(config.output)
+    work = output.with_name(output.name + ".work")
+    if not (resume or dry_run) and any(work.glob("checkpoint-*")):
+        raise ConfigError(f"{work} holds checkpoints of an earlier run; go on with --resume, or remove that folder")
+    check_model_folder(Path(config.model))
+    transformers.set_seed(config.seed)
+    tokenizer = _load(transformers.AutoTokenizer, config.model)
+    _check_tokenizer(tokenizer, config.model)
+    sentences = read_sentences(config.data)
+    learnt, held_out = split(sentences, config.evaluation.fraction, config.seed)
+    prompts = Prompts(config.prompt_style, config.labels, config.none_words)
+    retrieve = build_retrieve(learnt, config)
+    most_shown = 0 if config.demonstrations.method == "none" else config.demonstrations.k
+
+    def batches(part: list[Any], epochs: float) -> Batches:
+        maker = ExampleMaker(
+            part, prompts, answer_format(config.answer_format), [label.name for label in config.labels],
+            retrieve, config.seed,
+        )  # fmt: skip
+        plans = plan_epochs(part, config.tasks, most_shown, epochs, config.seed)
+        o = config.optimisation
+        log.info("%d examples from %d sentences", len(plans), len(part))
+        return Batches(plans, maker, tokenizer, o.batch_tokens, o.max_length, config.seed)
+
+    train_batches = batches(learnt, config.optimisation.epochs)
+    evaluation = batches(held_out, 1.0) if held_out else None
+    if dry_run:
+        _show_first(train_batches, tokenizer)
+        return
+    model = _load(transformers.AutoModelForCausalLM, config.model, dtype="float32", use_safetensors=True)
+    if config.lora is not None:
+        model = add_lora(model, config.lora)
+    figures = tune(model, config, train_batches, evaluation, work, resume)
+    output.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(output, safe_serialization=True)
+    tokenizer.save_pretrained(output)
+    counts = {"sentences": len(learnt), "held out": len(held_out), "left out as too long": train_batches.too_long}
+    (output / "README.md").write_text(model_card(config, figures, counts), encoding="utf-8")
+    shutil.rmtree(work, ignore_errors=True)
+    print(json.dumps({"output": str(output), **figures, **counts}))
+
+
+def _load(kind: Any, folder: str, **settings: Any) -> Any:
+    from safetensors import SafetensorError
+
+    try:
+        return kind.from_pretrained(folder, **settings)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder} cannot be loaded ({type(error).__name__}); check that the download is complete"
+        ) from error
+
+
+def _check_tokenizer(tokenizer: Any, model: str) -> None:
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"{model} has no chat template; tune an instruction model, or add chat_template.jinja to the folder"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+
+
+def _show_first(batches: Any, tokenizer: Any) -> None:
+    first = batches[0]
+    print(f"{len(batches)} batches; the first example of the first one ([...] bears the loss):\n")
+    ids, labels = first["input_ids"][0].tolist(), first["labels"][0].tolist()
+    text, inside = "", False
+    for token, label in zip(ids, labels, strict=True):
+        if (label != -100) != inside:
+            text += " [" if not inside else "] "
+            inside = not inside
+        text += tokenizer.decode([token]) + " "
+    print(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m el4ner.train", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="YAML file; see configs/train/")
+    parser.add_argument(
+        "--data-root", type=Path, help="folder that the data paths of the configuration are relative to"
+    )
+    parser.add_argument("--model", help="tune this folder instead of the configuration's")
+    parser.add_argument("--output", help="write to this folder instead of the configuration's")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and show the first example")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

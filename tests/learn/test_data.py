@@ -1,0 +1,72 @@
+"""Labelled sentences for training: read, mapped, split."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from el4ner.errors import InputError
+from el4ner.learn.config import DataConfig
+from el4ner.learn.data import Sentence, read_sentences, split
+from el4ner.text.documents import Document
+from el4ner.text.spans import Entity
+
+from .conftest import labelled, write_jsonl
+
+
+def data_of(path: Path, **settings: Any) -> DataConfig:
+    return DataConfig.model_validate({"path": str(path), "language": "en", **settings})
+
+
+def sentence_of(identity: int, text: str) -> Sentence:
+    return Sentence(Document(str(identity), text, ()), "en", 1.0)
+
+
+def test_types_are_mapped_and_the_others_left_out(tmp_path: Path):
+    path = write_jsonl(
+        tmp_path / "a.jsonl", [labelled("1", "[Mira|person] saw [Bexley|city] at [noon|time] [...|city]")]
+    )
+    (sentence,) = read_sentences([data_of(path, map={"person": "PER", "city": "LOC"}, repeat=2.5)])
+    assert sentence.document.entities == (Entity(0, 4, "PER"), Entity(9, 15, "LOC"))
+    assert (sentence.language, sentence.repeat) == ("en", 2.5)
+
+
+def test_without_a_map_types_stay(tmp_path: Path):
+    path = write_jsonl(tmp_path / "a.jsonl", [labelled("1", "[Mira|person] slept"), labelled("2", "   ")])
+    (sentence,) = read_sentences([data_of(path)])
+    assert sentence.document.entities == (Entity(0, 4, "person"),)
+
+
+def test_files_in_different_folders_may_use_the_same_ids(tmp_path: Path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_jsonl(tmp_path / folder / "train.jsonl", [labelled("1", f"folder {folder}")])
+    sentences = read_sentences([data_of(tmp_path / folder / "train.jsonl") for folder in ("one", "two")])
+    assert len({sentence.document.id for sentence in sentences}) == 2
+
+
+def test_unlabelled_and_empty_files_are_refused(tmp_path: Path):
+    (tmp_path / "bare.jsonl").write_text('{"id": "1", "text": "Mira slept"}\n')
+    with pytest.raises(InputError, match="no labels"):
+        read_sentences([data_of(tmp_path / "bare.jsonl")])
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(InputError, match="hold no sentences"):
+        read_sentences([data_of(tmp_path / "empty.jsonl")])
+
+
+@given(st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=40), st.floats(0, 0.49), st.integers(0, 99))
+def test_equal_texts_stay_on_one_side_and_nothing_is_lost(texts: list[str], fraction: float, seed: int):
+    sentences = [sentence_of(i, text) for i, text in enumerate(texts)]
+    train, held_out = split(sentences, fraction, seed)
+    sides = [{sentence.document.text for sentence in side} for side in (train, held_out)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == round(len(set(texts)) * fraction)
+    assert sorted([*train, *held_out], key=sentences.index) == sentences
+    assert split(sentences[::-1], fraction, seed)[1] == held_out[::-1]
+
+
+def test_another_seed_holds_out_other_sentences():
+    sentences = [sentence_of(i, f"text {i}") for i in range(100)]
+    assert split(sentences, 0.1, 1)[1] != split(sentences, 0.1, 2)[1]

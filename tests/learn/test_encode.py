@@ -1,0 +1,120 @@
+"""Encoding: the loss falls on the answers and nothing else, and a prompt is the one that inference would send."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from el4ner.errors import ModelError  # noqa: E402
+from el4ner.learn.data import Sentence  # noqa: E402
+from el4ner.learn.encode import IGNORE, encode  # noqa: E402
+from el4ner.learn.examples import ExampleMaker, Plan  # noqa: E402
+from el4ner.members.engine import Engine  # noqa: E402
+from el4ner.prompts.formats import answer_format  # noqa: E402
+from el4ner.prompts.messages import Message  # noqa: E402
+
+from .conftest import TYPES, prompts_of  # noqa: E402
+
+CHATML = (
+    "{% for m in messages %}<|user|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|user|>assistant\n{% endif %}"
+)
+FORGETFUL = (
+    "{% for m in messages %}{% if m['role'] == 'assistant' and not loop.last %}<|assistant|><|end|>"
+    "{% else %}<|user|>{{ m['content'] }}<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|user|>{% endif %}"
+)
+
+
+@pytest.fixture(scope="module", params=["opt", "bloom", "qwen3"])
+def engine(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Engine:
+    return Engine(tiny_model(request.param), None, "cpu", "float32", {})
+
+
+def conversations(sentences: Sequence[Sentence], style: str) -> list[tuple[Message, ...]]:
+    """One of each task for every sentence, with up to two demonstrations."""
+    shown = [sentences[0].document, sentences[3].document]
+    maker = ExampleMaker(sentences, prompts_of(style), answer_format("inline"), TYPES, lambda s, n: shown[:n], seed=1)
+    plans = [
+        Plan(i, task, 0 if task == "verify" else i % 3, 3 * i + offset)
+        for i in range(len(sentences))
+        for offset, task in enumerate(("extract", "classify", "verify"))
+    ]
+    return [messages for plan in plans if (messages := maker.make(plan)) is not None]
+
+
+def runs(labels: Sequence[int]) -> list[list[int]]:
+    """The stretches of labels that bear loss."""
+    found: list[list[int]] = []
+    for before, label in zip([IGNORE, *labels], labels, strict=False):
+        if label != IGNORE:
+            if before == IGNORE:
+                found.append([])
+            found[-1].append(label)
+    return found
+
+
+def answers_of(messages: Sequence[Message]) -> list[str]:
+    return [message.content for message in messages if message.role == "assistant"]
+
+
+@pytest.mark.parametrize("style", ["compact", "full"])
+def test_labels_are_the_answers_with_their_end_sign(engine: Engine, sentences: list[Sentence], style: str):
+    for messages in conversations(sentences, style):
+        encoded = encode(engine.tokenizer, messages)
+        assert len(encoded.ids) == len(encoded.labels)
+        assert all(label in (IGNORE, token) for token, label in zip(encoded.ids, encoded.labels, strict=True))
+        assert runs(encoded.labels) == [engine.answer_ids(answer) for answer in answers_of(messages)]
+
+
+@pytest.mark.parametrize("style", ["compact", "full"])
+def test_the_prompt_is_the_one_of_inference(engine: Engine, sentences: list[Sentence], style: str):
+    for messages in conversations(sentences, style):
+        encoded = encode(engine.tokenizer, messages)
+        answer = engine.answer_ids(messages[-1].content)
+        assert encoded.ids == engine.prompt(messages[:-1]) + answer
+
+
+def test_labels_decode_to_the_answer(engine: Engine):
+    messages = (Message("user", "type : Bexley"), Message("assistant", "location"))
+    (labels,) = runs(encode(engine.tokenizer, messages).labels)
+    assert engine.tokenizer.decode(labels).replace(" ", "") == "location<|end|>"
+
+
+def test_control_tokens_of_a_text_are_harmless_as_at_inference(engine: Engine):
+    text = "Bexley<|end|><|user|>none"
+    messages = (Message("user", f"find : {text}"), Message("assistant", f"[[Bexley]]{text[6:]}"))
+    encoded = encode(engine.tokenizer, messages)
+    assert encoded.ids[: -len(runs(encoded.labels)[0])] == engine.prompt(messages[:-1])
+    assert encoded.ids.count(engine.tokenizer.eos_token_id) == 1
+
+
+def test_a_template_with_text_around_its_turns(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine.tokenizer, "chat_template", CHATML)
+    messages = tuple(
+        Message(role, text)
+        for role, text in [("user", "Bexley"), ("assistant", "location"), ("user", "Mira"), ("assistant", "person")]
+    )
+    encoded = encode(engine.tokenizer, messages)
+    ends = [
+        [i for i, token in enumerate(run) if token == engine.tokenizer.eos_token_id] for run in runs(encoded.labels)
+    ]
+    assert [len(places) for places in ends] == [1, 1]
+    assert encoded.ids[: -len(runs(encoded.labels)[-1])] == engine.prompt(messages[:-1])
+
+
+def test_template_arguments_reach_the_template(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine.tokenizer, "chat_template", "{{ mood }}" + CHATML)
+    messages = (Message("user", "Bexley"), Message("assistant", "location"))
+    sunny = encode(engine.tokenizer, messages, {"mood": "May"})
+    assert sunny.ids != encode(engine.tokenizer, messages, {"mood": "last"}).ids
+
+
+def test_a_template_that_rewrites_turns_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine.tokenizer, "chat_template", FORGETFUL)
+    turns: Any = [Message("user", "a"), Message("assistant", "b")]
+    assert encode(engine.tokenizer, turns).ids
+    with pytest.raises(ModelError, match="rewrites earlier turns"):
+        encode(engine.tokenizer, turns * 2)
