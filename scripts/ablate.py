@@ -1,0 +1,116 @@
+"""What each choice of a configuration is worth: one table, a row for each variant, a block of columns for each gold file.
+
+    python scripts/ablate.py --config configs/starter.yaml [--gold FILE...] [--limit 400] [--only 'demos *']
+
+The first row is the ensemble as configured; every other row changes one thing in it: one member alone, other
+demonstrations or span weights, another vote or verification, candidates of the zero-shot pass kept or not.
+
+P, R, F1  strict micro scores in percent: exact span and type. Every document counts, also one without entities.
+*         the F1 differs from the ensemble's, p < 0.05 (paired bootstrap over documents, not corrected for how many
+          rows there are: of twenty rows that change nothing, one gets a star).
+span      F1 of spans without types: how well the mentions are found.
+s         seconds for all documents; "-" where an earlier row or run had answered any of the requests.
+call      requests to members per document, with those that the cache answered.
+
+Rows share answers through one file in the output folder (mode 0600: it holds text), so that a request is computed once
+and rows differ by what they change alone. ``--no-cache`` times each row by itself. The output folder also keeps
+``ablation.json`` (all numbers, with p-values) and for each gold file the documents and every row's predictions, for
+
+    python -m el4ner.evaluate --gold OUT/SET/gold.jsonl --pred OUT/SET/ensemble/predictions.jsonl OUT/SET/...
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from el4ner.environment import go_offline
+
+go_offline()
+
+from ablation.bench import measure  # noqa: E402
+from ablation.scores import Block, score, write_json  # noqa: E402
+from ablation.table import print_table  # noqa: E402
+from ablation.variants import ENSEMBLE, make_variants  # noqa: E402
+
+from el4ner.config import load_config  # noqa: E402
+from el4ner.errors import El4nerError, InputError  # noqa: E402
+from el4ner.scoring.predictions import read_gold  # noqa: E402
+from el4ner.text.documents import Document  # noqa: E402
+
+DEFAULT_GOLD = ("uner_en_ewt/dev.jsonl", "uner_zh_gsdsimp/dev.jsonl")
+DATA_ROOT = Path(__file__).parents[2] / "shared" / "data"
+PLAIN_STEMS = {"dev", "test", "train", "gold"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, or 2 with a message on standard error."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--config", type=Path, default=Path("configs/starter.yaml"), help="the ensemble (default: %(default)s)")
+    add(
+        "--gold", type=Path, nargs="+", metavar="FILE", help="labelled files (default: two dev sets, if they are there)"
+    )
+    add("--data-root", type=Path, default=DATA_ROOT, metavar="DIR", help="where the default gold files lie")
+    add("--limit", type=positive, metavar="N", help="documents of each file, at even distances (default: all)")
+    add("--only", default="*", metavar="GLOB", help="rows besides the ensemble, for instance 'alone *'")
+    add("--output", type=Path, default=Path("out/ablation"), metavar="DIR", help="folder (default: %(default)s)")
+    add("--samples", type=positive, default=1000, metavar="N", help="bootstrap samples (default: %(default)s)")
+    add("--no-cache", dest="cache", action="store_false", help="compute every row anew, and time it")
+    try:
+        ablate(parser.parse_args(arguments))
+    except El4nerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def ablate(options: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    paths = options.gold or [path for name in DEFAULT_GOLD if (path := options.data_root / name).is_file()]
+    if not paths:
+        raise InputError(f"no gold file in {options.data_root}; give labelled JSONL or CoNLL files with --gold")
+    config = load_config(options.config)
+    named = [v for v in make_variants(config) if v.name == ENSEMBLE or fnmatchcase(v.name, options.only)]
+    gold = dict(zip(set_names(paths), [spread(read_gold(path), options.limit) for path in paths], strict=True))
+    costs = asyncio.run(measure(config, named, gold, options.output, options.cache))
+    blocks = [
+        Block(
+            name, len(gold[name]), score(options.output / name, named, config.type_names, options.samples), costs[name]
+        )
+        for name in gold
+    ]
+    write_json(blocks, named, options.output / "ablation.json")
+    print_table(blocks, named)
+
+
+def spread(documents: Sequence[Document], limit: int | None) -> list[Document]:
+    """At most ``limit`` documents at even distances, so that a file sorted by source is not cut to its first source."""
+    count = len(documents) if limit is None else min(limit, len(documents))
+    return [documents[place * len(documents) // count] for place in range(count)]
+
+
+def set_names(paths: Sequence[Path]) -> list[str]:
+    """A short name for each gold file: its own, or its folder's where its own says nothing.
+
+    Raises:
+        InputError: two are the same.
+    """
+    names = [path.resolve().parent.name if path.stem in PLAIN_STEMS else path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise InputError(f"gold files would share a name ({', '.join(names)}); rename a file")
+    return names
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

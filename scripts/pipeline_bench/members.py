@@ -1,0 +1,99 @@
+"""Members for measuring: one that remembers what it was asked, and one that answers at once, by a rule."""
+
+import math
+import re
+
+from el4ner.config import Config, MemberConfig
+from el4ner.errors import ConfigError
+from el4ner.members.base import Answer, Choice, Member, Request
+from el4ner.members.cache import CachedMember
+from el4ner.members.meter import Meter, MeteredMember
+from el4ner.members.vllm import VllmMember
+from el4ner.pipeline import Pipeline
+from el4ner.prompts.copying import write_copy
+from el4ner.prompts.formats import answer_format
+from el4ner.prompts.render import Prompts
+from el4ner.stages.asking import Voice
+from el4ner.stages.demonstrations import build_retriever
+from el4ner.text.spans import Span
+
+NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")
+
+
+class Recording:
+    """A member that remembers every request that it answered, and the answer."""
+
+    def __init__(self, member: Member) -> None:
+        self.name = member.name
+        self.fingerprint = member.fingerprint
+        self.heard: list[tuple[Request, Answer | Choice]] = []
+        self._member = member
+
+    async def generate(self, request: Request) -> Answer:
+        """Answer in free text, remembered."""
+        answer = await self._member.generate(request)
+        self.heard.append((request, answer))
+        return answer
+
+    async def choose(self, request: Request) -> Choice:
+        """Choose one of ``request.choices``, remembered."""
+        choice = await self._member.choose(request)
+        self.heard.append((request, choice))
+        return choice
+
+    async def close(self) -> None:
+        """Close the member."""
+        await self._member.close()
+
+
+class Instant:
+    """A member that answers at once: it marks pairs of capitalised words, and takes the first choice."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fingerprint = f"instant:{name}"
+
+    async def generate(self, request: Request) -> Answer:
+        """The text with its names marked."""
+        text = request.copy_of or ""
+        return Answer(write_copy(text, [Span(*match.span()) for match in NAME.finditer(text)]), "stop")
+
+    async def choose(self, request: Request) -> Choice:
+        """The first choice, with nine tenths of the probability."""
+        rest = 0.1 / max(1, len(request.choices) - 1)
+        shares = {choice: math.log(0.9 if place == 0 else rest) for place, choice in enumerate(request.choices)}
+        return Choice(request.choices[0], shares)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def engine_alone(settings: MemberConfig, config: Config, threads: int = 0) -> Member:
+    """The bare member, without cache and meter; ``threads``: of the CPU, 0 for all.
+
+    Raises:
+        ConfigError: its engine computes nothing.
+        ModelError: its folder cannot be used.
+    """
+    if settings.engine == "vllm":
+        return VllmMember(settings, allow_hosts=config.allow_hosts)
+    if settings.engine == "recorded":
+        raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and vllm")
+    from el4ner.members.local import LocalMember
+
+    return LocalMember(settings, threads=threads)
+
+
+def pipeline_over(config: Config, members: dict[str, Member]) -> Pipeline:
+    """The pipeline of a configuration over these members, which are put behind cache and meter as in a real run."""
+    meter = Meter()
+    voices = tuple(
+        Voice(
+            MeteredMember(CachedMember(members[settings.name]), meter),
+            settings,
+            Prompts.of(settings.prompt_style, config),
+            answer_format(settings.answer_format),
+        )
+        for settings in config.members
+    )
+    return Pipeline(config, voices, build_retriever(config))
