@@ -195,6 +195,11 @@ class ClassifyConfig(Section):
     abstention: Literal["ignore", "none"] = Field(
         default="ignore", description="A member that could not answer: not counted, or counted as a vote for no entity."
     )
+    k: int | None = Field(
+        default=None,
+        ge=0,
+        description="Demonstrations of a typing prompt, the most similar ones; null: as many as extraction.",
+    )
     mark: Literal["occurrence", "surface"] = Field(
         default="occurrence",
         description="Ask about each place of a mention (marked in the sentence) or once per surface.",

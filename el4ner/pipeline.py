@@ -27,6 +27,7 @@ from el4ner.stages.asking import Minutes, Voice, ask_all
 from el4ner.stages.classify import classification_request, classify
 from el4ner.stages.demonstrations import build_retriever
 from el4ner.stages.extract import extract, extraction_request
+from el4ner.stages.showing import most_similar
 from el4ner.stages.verify import verification_request, verify
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
@@ -86,12 +87,13 @@ class Pipeline:
         text = safe_text(window.text)
         voice = next((voice for voice in self.voices if voice.speaks(language)), self.voices[0])
         shown = self._demonstrations(window.text, [], language)
+        near = most_similar(shown, self.config.classify.k, self.config.demonstrations.order)
         span = next(iter(_any_span(text)))
         type_name = self.config.type_names[0]
         requests = [
             ("pre-extract", extraction_request(voice, text, language, (), self.config.extract)),
             ("extract", extraction_request(voice, text, language, shown, self.config.extract)),
-            ("classify", classification_request(voice, text, span, language, shown)),
+            ("classify", classification_request(voice, text, span, language, near)),
             ("verify", verification_request(voice, text, span, type_name, language)),
         ]
         return [(stage, _written(request.messages)) for stage, request in requests]
@@ -134,7 +136,8 @@ class Pipeline:
     async def _ask_spans(
         self, voices: Sequence[Voice], text: str, language: Language, shown: Sequence[Document], minutes: Minutes
     ) -> dict[str, list[Span]]:
-        questions = {v.name: extract(v, text, language, shown, self.config.extract, minutes) for v in voices}
+        settings, order = self.config.extract, self.config.demonstrations.order
+        questions = {v.name: extract(v, text, language, shown, settings, minutes, order) for v in voices}
         return await ask_all(questions, "extract" if shown else "pre-extract", minutes)
 
     async def _classify(
@@ -147,8 +150,12 @@ class Pipeline:
         minutes: Minutes,
     ) -> dict[Span, Ballots]:
         asked = self._representatives(text, candidates)
+        order = self.config.demonstrations.order
+        near = most_similar(shown, self.config.classify.k, order)
         together = [
-            ask_all({v.name: classify(v, text, span, language, shown, minutes) for v in voices}, "classify", minutes)
+            ask_all(
+                {v.name: classify(v, text, span, language, near, minutes, order) for v in voices}, "classify", minutes
+            )
             for span in asked
         ]
         ballots = dict(zip(asked, await asyncio.gather(*together), strict=True))

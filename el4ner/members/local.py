@@ -111,7 +111,7 @@ class LocalMember:
 
     async def _submit(self, request: Request) -> Answer | Choice:
         started = time.monotonic()
-        engine = await asyncio.to_thread(self._load)
+        engine = self.engine if self._worker is not None else await asyncio.to_thread(self._load)
         try:
             prompt = engine.prompt(request.messages)
         except jinja2.TemplateError as error:

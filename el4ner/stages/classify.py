@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from el4ner.config import Language
 from el4ner.ensemble.vote import Ballot
-from el4ner.errors import ContextOverflowError
 from el4ner.members.base import Request
 from el4ner.prompts.shown import shown_candidates
 from el4ner.stages.asking import Minutes, Voice
+from el4ner.stages.showing import Order, ask_fitting
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
@@ -17,24 +17,24 @@ LONGEST_LABEL = 16
 
 
 async def classify(
-    voice: Voice, text: str, span: Span, language: Language, shown: Sequence[Document], minutes: Minutes
+    voice: Voice,
+    text: str,
+    span: Span,
+    language: Language,
+    shown: Sequence[Document],
+    minutes: Minutes,
+    order: Order = "best-last",
 ) -> Ballot:
     """A member's vote on the type of one candidate, with the probabilities where its engine gives them.
 
     Raises:
         MemberError: the member cannot answer.
     """
-    remaining = list(shown)
-    while True:
-        request = classification_request(voice, text, span, language, remaining)
-        try:
-            choice = await voice.member.choose(request)
-            break
-        except ContextOverflowError:
-            if not remaining:
-                raise
-            remaining.pop(0)
-            minutes.counts["demonstration-too-long"] += 1
+
+    def request_with(documents: Sequence[Document]) -> Request:
+        return classification_request(voice, text, span, language, documents)
+
+    choice, _ = await ask_fitting(voice.member.choose, request_with, shown, order, minutes)
     names = voice.prompts.choices(language)
     probabilities = None
     if choice.log_probs is not None:

@@ -3,41 +3,42 @@
 from collections.abc import Sequence
 
 from el4ner.config import ExtractConfig, Language
-from el4ner.errors import ContextOverflowError, ParseError
+from el4ner.errors import ParseError
 from el4ner.members.base import Request
 from el4ner.prompts.formats import Mention
 from el4ner.stages.asking import Minutes, Voice
+from el4ner.stages.showing import Order, ask_fitting
 from el4ner.text.align import find, occurrences
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
 
 async def extract(
-    voice: Voice, text: str, language: Language, shown: Sequence[Document], config: ExtractConfig, minutes: Minutes
+    voice: Voice,
+    text: str,
+    language: Language,
+    shown: Sequence[Document],
+    config: ExtractConfig,
+    minutes: Minutes,
+    order: Order = "best-last",
 ) -> list[Span]:
     """The spans that a member finds in ``text``; every one verbatim in it.
 
-    Demonstrations that do not fit into the member's context are left out, the first in the prompt first (with order
-    best-last that is the least similar one), and counted.
+    Demonstrations (in prompt order, ``order`` says which) that do not fit into the member's context are left out, the least
+    similar first, and counted.
 
     Raises:
         MemberError: the member cannot answer.
         ParseError: its answer cannot be read, or was cut.
     """
-    remaining = list(shown)
-    while True:
-        request = extraction_request(voice, text, language, remaining, config)
-        try:
-            answer = await voice.member.generate(request)
-            break
-        except ContextOverflowError:
-            if not remaining:
-                raise
-            remaining.pop(0)
-            minutes.counts["demonstration-too-long"] += 1
+
+    def request_with(documents: Sequence[Document]) -> Request:
+        return extraction_request(voice, text, language, documents, config)
+
+    answer, fitting = await ask_fitting(voice.member.generate, request_with, shown, order, minutes)
     if answer.finish_reason == "length":
         raise ParseError("the answer was cut at its longest; use smaller windows or raise extract.max_answer_tokens")
-    return locate(voice.answer_format.read(answer.text, text), text, remaining, config, minutes)
+    return locate(voice.answer_format.read(answer.text, text), text, fitting, config, minutes)
 
 
 def extraction_request(

@@ -10,12 +10,10 @@ import time
 from pathlib import Path
 
 from el4ner.batch.journal import Journal
-from el4ner.batch.merge import Outcome
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
 from el4ner.members.meter import Meter
 from el4ner.pipeline import Pipeline, build_pipeline
-from el4ner.text.documents import Document
 from el4ner.text.formats import read_documents
 from pipeline_bench.members import Instant, pipeline_over
 
@@ -47,25 +45,20 @@ COMMON_NAMES = 0.8
 async def memory(config: Config, size: int, real: bool) -> dict[str, float]:
     """Seconds and MiB of a run over documents that are read from a file.
 
-    ``peak_mib`` is the most that the process ever held; loading the embedder can hide a leak below it. ``flow_mib`` is
-    the most that it held whenever a document was finished.
+    ``peak_mib`` is the most that the process ever held; loading the embedder can hide a leak below it. ``end_mib`` is
+    what it holds after the last document.
     """
     started = time.perf_counter()
-    largest = 0.0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "documents.jsonl")
         write_documents(path, size)
         pipeline = build_pipeline(config, Meter()) if real else instant_pipeline(config)
         with Journal(Path(folder, "out")) as journal:
-
-            def commit(_: Document, outcome: Outcome) -> None:
-                nonlocal largest
-                journal.append(outcome.prediction)
-                largest = max(largest, resident_mib())
-
-            await Runner(pipeline, pipeline.config).run(read_documents([str(path)]), commit)
+            runner = Runner(pipeline, pipeline.config)
+            await runner.run(read_documents([str(path)]), lambda _, outcome: journal.append(outcome.prediction))
+        end = resident_mib()
         await pipeline.close()
-    return {"seconds": time.perf_counter() - started, "peak_mib": peak_mib(), "flow_mib": largest}
+    return {"seconds": time.perf_counter() - started, "peak_mib": peak_mib(), "end_mib": end}
 
 
 def peak_mib() -> float:
