@@ -11,6 +11,7 @@ from rich.text import Text
 from el4ner.batch.prediction import STATUSES, Prediction
 from el4ner.batch.report import calls_and_tokens, visible
 from el4ner.ensemble.entities import VotedEntity
+from el4ner.text.language import detect
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red", "bright_cyan", "bright_magenta")
 MAX_CHARS = 2000
@@ -42,7 +43,7 @@ def highlight(text: str, entities: Sequence[VotedEntity], types: Sequence[str], 
 
 
 class Showcase:
-    """Keeps the first documents of a run, and prints them in the end.
+    """Keeps the first documents of a run, and the first of each further language, and prints them in the end.
 
     Args:
         size: how many.
@@ -53,10 +54,13 @@ class Showcase:
         self._size = size
         self._types = types
         self._kept: list[tuple[str, Prediction]] = []
+        self._languages: set[str] = set()
 
     def offer(self, text: str, prediction: Prediction) -> None:
-        """Keep a document if it is among the first."""
-        if len(self._kept) < self._size:
+        """Keep a document if it is among the first, or the first of its language."""
+        language = detect(text)
+        new, self._languages = language not in self._languages, self._languages | {language}
+        if len(self._kept) < self._size or (new and self._size):
             self._kept.append((text[: MAX_CHARS + 1], prediction))
 
     def print(self, console: Console) -> None:

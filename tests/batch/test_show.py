@@ -50,6 +50,21 @@ def test_long_documents_are_shown_in_part():
     assert "2,000 characters are shown" in stream.getvalue()
 
 
+def test_the_first_document_of_a_further_language_is_shown_too():
+    stream = io.StringIO()
+    showcase = Showcase(1, TYPES)
+    for text, identity in (
+        ("The tide is out.", "a"),
+        ("Nobody came.", "b"),
+        ("今天没有下雨。", "c"),
+        ("明天见。", "d"),
+    ):
+        showcase.offer(text, Prediction(identity, "ok"))
+    showcase.print(Console(file=stream, width=80))
+    assert "The tide" in stream.getvalue() and "今天" in stream.getvalue()
+    assert "Nobody" not in stream.getvalue() and "明天" not in stream.getvalue()
+
+
 def test_surfaces_are_counted_in_bounded_memory():
     tally = Tally()
     for number in range(MAX_SURFACES + 10):
