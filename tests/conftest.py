@@ -4,6 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A machine that is busy with something else is no defect of the code under test.
+settings.register_profile("el4ner", deadline=None)
+settings.load_profile("el4ner")
 
 
 @pytest.fixture(scope="session")

