@@ -13,8 +13,10 @@ bash scripts/setup.sh train starter
 python=.venv/bin/python
 [ -d out/bases/qwen3 ] || $python -m el4ner.starter.bases --config configs/train/starter-opt.yaml --data-root "$data" --output out/bases
 for name in "${names[@]}"; do
-    resume=()
-    [ -d "out/trained/$name.work" ] && resume=(--resume)
-    [ -f "out/trained/$name/README.md" ] || $python -m el4ner.train --config "configs/train/starter-$name.yaml" --data-root "$data" "${resume[@]}"
-    $python -m el4ner.starter.publish "out/trained/$name" "el4ner/starter/models/$name"
+    for pass in "$name" "$name-2"; do # the first pass teaches to extract, the second to type and to verify
+        resume=()
+        [ -d "out/trained/$pass.work" ] && resume=(--resume)
+        [ -f "out/trained/$pass/README.md" ] || $python -m el4ner.train --config "configs/train/starter-$pass.yaml" --data-root "$data" "${resume[@]}"
+    done
+    $python -m el4ner.starter.publish "out/trained/$name-2" "el4ner/starter/models/$name"
 done

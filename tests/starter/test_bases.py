@@ -99,9 +99,21 @@ def test_opt_embeddings_are_near_the_encoders(encoder: Encoder):
 def test_a_qwen3_takes_over_which_words_are_near_each_other(encoder: Encoder):
     tokenizer, model = bases._qwen3([*SENTENCES, *["bank money river monday tuesday"] * 30], encoder)
     table = model.get_input_embeddings().weight
-    assert float(table.std()) == pytest.approx(0.02, rel=0.05)
+    assert float(table.norm(dim=1).mean()) == pytest.approx(bases.LOUDNESS, rel=1e-3)
     monday, tuesday, river = (table[tokenizer.token_to_id(f"\u2581{w}")] for w in ("monday", "tuesday", "river"))
     assert torch.cosine_similarity(monday, tuesday, dim=0) > torch.cosine_similarity(monday, river, dim=0)
+
+
+@torch.no_grad()
+def test_a_qwen3_carries_words_over_in_its_upper_layers(encoder: Encoder):
+    _, model = bases._qwen3(SENTENCES, encoder)
+    _, _, axes = torch.linalg.svd(model.get_input_embeddings().weight, full_matrices=False)
+    attention = model.model.layers[3].self_attn
+    inside, outside = axes[:5].sum(0), axes[-1]
+    for vector, kept in ((inside, 0.9), (outside, 0.0)):
+        values = attention.v_proj(vector).unflatten(0, (model.config.num_key_value_heads, -1))
+        heads = values.repeat_interleave(attention.num_key_value_groups, dim=0)
+        assert torch.allclose(attention.o_proj(heads.flatten()), kept * vector, atol=1e-3)
 
 
 def test_all_three_bases_load_and_can_be_held_to_copying(encoder: Encoder, tmp_path: Path):

@@ -41,11 +41,8 @@ TOKENIZERS = {
     "bytes": byte_pairs(SENTENCES, 420),
 }
 KINDS = sorted(TOKENIZERS)
-words = st.lists(
-    st.sampled_from(["Mira", "bakery", "opened", "OLD", "Harrow", ",", ".", "林晓梅", "青岛", "A", "it"]),
-    min_size=1,
-    max_size=8,
-)
+WORDS = ("Mira", "bakery", "opened", "OLD", "Harrow", ",", ".", "林晓梅", "青岛", "A", "it")
+words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=8)
 
 
 @pytest.fixture(params=KINDS)
@@ -62,6 +59,7 @@ def squeezed(text: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
 @given(words=words, data=st.data())
 def test_words_are_cut_alike_with_and_without_marks(kind: str, words: list[str], data: st.DataObject):
     tokenizer = TOKENIZERS[kind]
@@ -106,7 +104,7 @@ def test_case_is_marked_before_lower_cased_words():
     assert text.endswith("it") and f"{TITLE} it" not in text
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=30))
 def test_byte_pairs_write_everything(text: str):
     tokenizer = TOKENIZERS["bytes"]
@@ -153,7 +151,6 @@ def test_a_wrapped_tokenizer_is_the_same_after_saving(tokenizer: Tokenizer, tmp_
 def test_tokenizers_are_made_alike_every_time():
     makers: list[Callable[[], Tokenizer]] = [
         lambda: uncased_word_pieces(SENTENCES, VOCABULARY, 200),
-        lambda: cased_word_pieces(SENTENCES, 200),
         lambda: byte_pairs(SENTENCES, 380),
     ]
     for make in makers:
