@@ -15,7 +15,7 @@ from el4ner.demos.retrieve import Retriever
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.ensemble.nesting import flatten, nest
 from el4ner.ensemble.union import unite
-from el4ner.ensemble.vote import Ballot, elect, runner_up, share
+from el4ner.ensemble.vote import Ballot, elect, runner_up, share, support
 from el4ner.members.base import Member, Message
 from el4ner.members.build import build_members
 from el4ner.members.meter import Meter
@@ -68,7 +68,9 @@ class Pipeline:
         entities = await self._verify(voices, text, language, voted, ballots, minutes)
         kept = self._arrange(entities, ballots)
         minutes.counts["overlapping"] += len(entities) - len(kept)
-        return WindowResult(tuple(kept), tuple(sorted(found)), tuple(minutes.problems), +minutes.counts)
+        voters = {name for given in ballots.values() for name in given}
+        answered = set(found) & voters if candidates else set(found)
+        return WindowResult(tuple(kept), tuple(sorted(answered)), tuple(minutes.problems), +minutes.counts)
 
     async def pre_extract(self, text: str, language: Language, minutes: Minutes) -> tuple[list[Span], set[str]]:
         """Stage 1: the union of the members' zero-shot spans, and who answered."""
@@ -234,7 +236,7 @@ class Pipeline:
 
     def _arrange(self, entities: Sequence[VotedEntity], ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
         def strength(entity: VotedEntity) -> float:
-            return share(ballots[entity.span], entity.type)
+            return support(ballots[entity.span], entity.type, self.config.classify.rule)
 
         return (flatten if self.config.entities.nested == "flatten" else nest)(entities, strength)
 

@@ -72,7 +72,7 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
         plans = plan_epochs(part, config.tasks, most_shown, epochs, config.seed)
         o = config.optimisation
         log.info("%d examples from %d sentences", len(plans), len(part))
-        return Batches(plans, maker, tokenizer, o.batch_tokens, o.max_length, config.seed)
+        return Batches(plans, maker, tokenizer, o.batch_tokens, o.max_length, config.seed, share_prefix=o.share_prefix)
 
     train_batches = batches(learnt, config.optimisation.epochs)
     evaluation = batches(held_out, 1.0) if held_out else None
@@ -113,12 +113,19 @@ def _check_tokenizer(tokenizer: Any, model: str) -> None:
 
 
 def _show_first(batches: Any, tokenizer: Any) -> None:
-    first = batches[0]
+    from el4ner.learn.encode import IGNORE
+
     print(f"{len(batches)} batches; the first example of the first one ([...] bears the loss):\n")
-    ids, labels = first["input_ids"][0].tolist(), first["labels"][0].tolist()
+    first = batches[0]
+    if "tails" in first:
+        tail = first["tails"][0]
+        prefix = first["prefix_ids"][tail["owners"][0]].tolist()
+        ids, labels = [*prefix, *tail["ids"][0].tolist()], [IGNORE] * len(prefix) + tail["labels"][0].tolist()
+    else:
+        ids, labels = first["input_ids"][0].tolist(), first["labels"][0].tolist()
     text, inside = "", False
     for token, label in zip(ids, labels, strict=True):
-        if (label != -100) != inside:
+        if (label != IGNORE) != inside:
             text += " [" if not inside else "] "
             inside = not inside
         text += tokenizer.decode([token]) + " "

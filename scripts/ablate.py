@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add("--data-root", type=Path, default=DATA_ROOT, metavar="DIR", help="where the default gold files lie")
     add("--limit", type=positive, metavar="N", help="documents of each file, at even distances (default: all)")
-    add("--only", default="*", metavar="GLOB", help="rows besides the ensemble, for instance 'alone *'")
+    add("--only", nargs="+", default=["*"], metavar="GLOB", help="rows besides the ensemble, for instance 'alone *'")
     add("--output", type=Path, default=Path("out/ablation"), metavar="DIR", help="folder (default: %(default)s)")
     add("--samples", type=positive, default=1000, metavar="N", help="bootstrap samples (default: %(default)s)")
     add("--no-cache", dest="cache", action="store_false", help="compute every row anew, and time it")
@@ -73,7 +73,7 @@ def ablate(options: argparse.Namespace) -> None:
     if not paths:
         raise InputError(f"no gold file in {options.data_root}; give labelled JSONL or CoNLL files with --gold")
     config = load_config(options.config)
-    named = [v for v in make_variants(config) if v.name == ENSEMBLE or fnmatchcase(v.name, options.only)]
+    named = [v for v in make_variants(config) if v.name == ENSEMBLE or any(fnmatchcase(v.name, glob) for glob in options.only)]
     gold = dict(zip(set_names(paths), [spread(read_gold(path), options.limit) for path in paths], strict=True))
     costs = asyncio.run(measure(config, named, gold, options.output, options.cache))
     blocks = [

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,13 @@ def marking(*surfaces: str) -> Rule:
 
 
 def typing(types: Mapping[str, str | None]) -> Rule:
-    """A classification by surface; other candidates are none. The compact prompt ends in ``: MENTION``."""
+    """A classification by surface; other candidates are none."""
+    return lambda request: WORDS[types.get(_candidate(request))]
 
-    def answer(request: Request) -> str:
-        mention = request.messages[-1].content.rsplit(" : ", 1)[1]
-        return WORDS[types.get(mention)]
 
-    return answer
+def _candidate(request: Request) -> str:
+    """What a compact question asks about: it ends in words around ``[[MENTION]]``."""
+    return str(re.findall(r"\[\[([^\[\]]+)\]\]", request.messages[-1].content)[-1])
 
 
 def probable(**weights: float) -> Choice:
@@ -102,7 +103,12 @@ def probable(**weights: float) -> Choice:
 
 def judging(*wrong: str) -> Rule:
     """A verification that says no to ``MENTION = LABEL`` pairs, and yes to all others."""
-    return lambda request: "no" if request.messages[-1].content.rsplit(" : ", 1)[1] in wrong else "yes"
+
+    def answer(request: Request) -> str:
+        label = request.messages[-1].content.rsplit(" = ", 1)[1]
+        return "no" if f"{_candidate(request)} = {label}" in wrong else "yes"
+
+    return answer
 
 
 def member(name: str, finds: Sequence[str] = (), types: Mapping[str, str | None] | None = None, **rules: Any) -> Any:

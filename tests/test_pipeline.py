@@ -97,6 +97,12 @@ def test_a_member_that_fails_in_the_few_shot_pass_has_not_answered():
     assert result.problems == ("late, extract: gone",)
 
 
+def test_a_member_that_votes_on_nothing_has_not_answered():
+    mute = member("mute", ["Paris"], TYPES, classify=MemberError("mute", "gone"))
+    assert find(pipeline_of([mute, member("b", ["London"], TYPES)]), TEXT).members_answered == ("b",)
+    assert find(pipeline_of([mute]), TEXT).members_answered == ()
+
+
 def test_a_member_that_fails_everywhere_does_not_stop_the_others():
     bad = member("bad", **EVERYTHING_FAILS)
     pipeline = pipeline_of([bad, member("b", ["Paris"], TYPES)], FixedRetriever(SHOWN), {"verify": {"mode": "all"}})
@@ -182,7 +188,7 @@ def test_the_sentence_itself_is_never_its_demonstration(method: str, text: str):
     find(pipeline_of([a], retriever), text)
     prompts = [r.messages for r in a.asked if r.stage == "extract"]
     assert [[m.content for m in messages if m.role == "user"] for messages in prompts] == [
-        [f"find : {SHOWN.text}", f"find : {safe_text(text)}"]
+        [f"{SHOWN.text} : find", f"{safe_text(text)} : find"]
     ]
 
 
@@ -294,7 +300,7 @@ def test_candidates_are_typed_by_place_or_by_surface(mark: str, questions: int):
     assert found(result, text) == [("Paris", "LOC")] * 2
     assert a.stages().count("classify") == questions
     first = next(request for request in a.asked if request.stage == "classify")
-    assert first.messages[-1].content == "type : [[Paris]] greets Paris. : Paris"
+    assert first.messages[-1].content == "Paris greets Paris. : type [[Paris]] greets Paris"
 
 
 @pytest.mark.parametrize(("occurrences", "expected"), [("all", [0, 13]), ("marked", [13])])
@@ -402,9 +408,9 @@ def test_the_preview_shows_a_prompt_of_each_stage():
     pipeline = pipeline_of([member("a")], FixedRetriever(SHOWN))
     shown = dict(pipeline.preview(window(TEXT)))
     assert list(shown) == ["pre-extract", "extract", "classify", "verify"]
-    assert shown["pre-extract"] == f"[user]\nfind : {TEXT}"
+    assert shown["pre-extract"] == f"[user]\n{TEXT} : find"
     assert SHOWN.text in shown["extract"]
-    assert shown["verify"].endswith("check : [[Ada]] Lovelace wrote from London to Paris. : Ada = person")
+    assert shown["verify"].endswith("Ada Lovelace wrote from London to Paris. : check [[Ada]] Lovelace wrote = person")
 
 
 def test_closing_closes_every_member():

@@ -38,7 +38,7 @@ class WindowResult:
 
     Attributes:
         entities: sorted by start, then end.
-        members_answered: members with a usable extraction answer.
+        members_answered: members with a usable extraction answer that, where there were candidates, voted on one.
         problems: one short line for each abstention or failure (member, stage, reason; never text); empty: all went well.
         counts: what was dropped or met on the way, for instance ``{"not-in-text": 2, "leaked-from-demonstration": 1}``.
     """

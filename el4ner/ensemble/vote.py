@@ -79,6 +79,13 @@ def share(ballots: Mapping[str, Ballot], type_name: str) -> float:
     return sum(ballot.type == type_name for ballot in ballots.values()) / len(ballots) if ballots else 0.0
 
 
+def support(ballots: Mapping[str, Ballot], type_name: str, rule: Rule) -> float:
+    """How strongly the ballots are for a type, from 0 to 1: their mean probability under that rule, else their share."""
+    if rule != "probability" or not ballots:
+        return share(ballots, type_name)
+    return sum(_probability(ballot, type_name) for ballot in ballots.values()) / len(ballots)
+
+
 def _most_probable(ballots: Mapping[str, Ballot], options: Sequence[str | None], absent: int = 0) -> str | None:
     def total(option: str | None) -> float:
         return sum(_probability(ballot, option) for ballot in ballots.values()) + (absent if option is None else 0)

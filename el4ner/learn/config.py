@@ -32,9 +32,16 @@ class TaskConfig(Section):
     extract: float = Field(
         default=1.0, ge=0, description="Extraction conversations (zero-shot or with demonstrations)."
     )
-    classify: float = Field(default=1.0, ge=0, description="Typing of one candidate; about half are no entities.")
-    verify: float = Field(default=0.5, ge=0, description="True or false of one typed candidate.")
-    zero_shot: float = Field(default=0.5, ge=0, le=1, description="Share of conversations without demonstrations.")
+    classify: float = Field(
+        default=1.0, ge=0, description="Typing of each entity, and of as many spans (at least one) that are none."
+    )
+    verify: float = Field(default=0.5, ge=0, description="True or false of each of these candidates with some type.")
+    demonstrated: tuple[Literal["extract", "classify"], ...] = Field(
+        default=("extract", "classify"), description="Tasks that are shown demonstrations (verification never is)."
+    )
+    zero_shot: float = Field(
+        default=0.5, ge=0, le=1, description="Share of their conversations without demonstrations."
+    )
 
 
 class LoraConfig(Section):
@@ -64,9 +71,20 @@ class OptimisationConfig(Section):
     max_length: int = Field(
         default=512, ge=32, description="Longer conversations lose demonstrations, then are left out and counted."
     )
+    share_prefix: bool = Field(
+        default=False,
+        description="Questions about one sentence read it once; several times faster for short prompts. Needs a model "
+        "without sliding window or recurrence, and no gradient_checkpointing.",
+    )
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed precision.")
     gradient_checkpointing: bool = Field(default=False, description="Less memory for about a third more time.")
     max_steps: int = Field(default=0, ge=0, description="Stop after so many updates; 0: after the epochs.")
+
+    @model_validator(mode="after")
+    def _keeps_what_it_shares(self) -> "OptimisationConfig":
+        if self.share_prefix and self.gradient_checkpointing:
+            raise ValueError("share_prefix keeps keys and values, gradient_checkpointing drops them; set one of them")
+        return self
 
 
 class EvaluationConfig(Section):

@@ -39,21 +39,20 @@ def encode(tokenizer: Any, messages: Sequence[Message], template_arguments: dict
             tokenizer.apply_chat_template(turns[:upto], tokenize=False, add_generation_prompt=prompt, **arguments)
         )
 
-    full = write(len(turns), False)
     ids: list[int] = []
     labels: list[int] = []
-    at = 0
+    written = ""
     for index, turn in enumerate(turns):
         if turn["role"] != "assistant":
             continue
         before, after = write(index, True), write(index + 1, False)
-        if not (full.startswith(before) and full.startswith(after)):
+        if not (before.startswith(written) and after.startswith(before)):
             raise ModelError(
                 "the chat template rewrites earlier turns; set demonstrations.k: 0 and train on single turns"
             )
-        prompt = tokenizer(full[at : len(before)], add_special_tokens=False)["input_ids"]
-        answer = tokenizer(full[len(before) : len(after)], add_special_tokens=False)["input_ids"]
+        prompt = tokenizer(before[len(written) :], add_special_tokens=False)["input_ids"]
+        answer = tokenizer(after[len(before) :], add_special_tokens=False)["input_ids"]
         ids += prompt + answer
         labels += [IGNORE] * len(prompt) + answer
-        at = len(after)
+        written = after
     return Encoded(ids, labels)

@@ -1,13 +1,13 @@
 """Training conversations: the pipeline's own prompts with their right answers.
 
-An epoch asks, for each sentence, for its mentions (zero-shot, or after demonstrations retrieved as at inference), for the type
-of one candidate (half of them none), and now and then whether a typed candidate is true. Everything that chance decides
+An epoch asks, for each sentence, for its mentions (zero-shot, or after demonstrations retrieved as at inference), for the
+types of its entities and of as many spans that are none, and whether a typed candidate is true. Everything that chance decides
 follows from the seed and the example's number, so a resumed run sees what an uninterrupted one would have seen.
 """
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from el4ner.learn.config import TaskConfig
 from el4ner.learn.data import Sentence
@@ -25,12 +25,22 @@ Retrieve = Callable[[Sentence, int], Sequence[Document]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One example to be made: which sentence, which task, how many demonstrations, and the number its chance follows from."""
+    """One example to be made.
+
+    Attributes:
+        sentence: which sentence.
+        task: extract, classify or verify.
+        shown: how many demonstrations.
+        number: what its chance follows from.
+        candidate: for classify and verify, which entity of the sentence; from the number of its entities on, a span that
+            is none.
+    """
 
     sentence: int
     task: str
     shown: int
     number: int
+    candidate: int = 0
 
 
 def plan_epochs(
@@ -41,22 +51,29 @@ def plan_epochs(
     plans: list[Plan] = []
     whole, rest = divmod(epochs, 1)
     for share in [1.0] * int(whole) + ([rest] if rest else []):
-        epoch = [
-            (index, task)
-            for index, sentence in enumerate(sentences)
-            for task in ("extract", "classify", "verify")
-            for _ in range(_times(getattr(tasks, task) * sentence.repeat * share, rng))
-        ]
-        rng.shuffle(epoch)
-        plans += [
-            Plan(index, task, _shown(task, tasks, most_shown, rng), len(plans) + offset)
-            for offset, (index, task) in enumerate(epoch)
-        ]
+        order = [index for index, sentence in enumerate(sentences) for _ in range(_times(sentence.repeat * share, rng))]
+        rng.shuffle(order)
+        for index in order:
+            sentence = sentences[index]
+            examples = [
+                Plan(index, task, _shown(task, tasks, most_shown, rng), 0, candidate)
+                for task, candidates in (("extract", 1), ("classify", _candidates(sentence)), ("verify", _candidates(sentence)))
+                for candidate in range(candidates)
+                for _ in range(_times(getattr(tasks, task), rng))
+            ]  # fmt: skip
+            examples.sort(key=lambda plan: plan.shown)
+            plans += [replace(plan, number=len(plans) + offset) for offset, plan in enumerate(examples)]
     return plans
 
 
+def _candidates(sentence: Sentence) -> int:
+    """Each entity, and as many spans that are none; at least one."""
+    entities = len(sentence.document.entities or ())
+    return entities + max(1, entities)
+
+
 def _shown(task: str, tasks: TaskConfig, most_shown: int, rng: random.Random) -> int:
-    if task == "verify" or most_shown == 0 or rng.random() < tasks.zero_shot:
+    if task not in tasks.demonstrated or most_shown == 0 or rng.random() < tasks.zero_shot:
         return 0
     return rng.randint(1, most_shown)
 
@@ -86,19 +103,21 @@ class ExampleMaker:
         sentence = self.sentences[plan.sentence]
         make = {"extract": self._extract, "classify": self._classify, "verify": self._verify}[plan.task]
         shown = self._retrieve(sentence, plan.shown) if plan.shown else ()
-        return make(sentence, shown, rng)
+        return make(sentence, shown, plan.candidate, rng)
 
-    def _extract(self, sentence: Sentence, shown: Sequence[Document], rng: random.Random) -> tuple[Message, ...]:
+    def _extract(
+        self, sentence: Sentence, shown: Sequence[Document], _candidate: int, _rng: random.Random
+    ) -> tuple[Message, ...]:
         document = sentence.document
         asked = self._prompts.extract(sentence.language, document.text, shown, self._format)
         spans = [entity.span for entity in document.entities or ()]
         return (*asked, Message("assistant", self._format.write(document.text, spans)))
 
     def _classify(
-        self, sentence: Sentence, shown: Sequence[Document], rng: random.Random
+        self, sentence: Sentence, shown: Sequence[Document], number: int, rng: random.Random
     ) -> tuple[Message, ...] | None:
         document, language = sentence.document, sentence.language
-        candidate = self._candidate(document, rng)
+        candidate = _candidate(document, number, rng)
         if candidate is None:
             return None
         span, type_name = (candidate.span, candidate.type) if isinstance(candidate, Entity) else (candidate, None)
@@ -106,9 +125,11 @@ class ExampleMaker:
         asked = self._prompts.classify(language, document.text, span, solved)
         return (*asked, Message("assistant", self._prompts.label_word(language, type_name)))
 
-    def _verify(self, sentence: Sentence, shown: Sequence[Document], rng: random.Random) -> tuple[Message, ...] | None:
+    def _verify(
+        self, sentence: Sentence, shown: Sequence[Document], number: int, rng: random.Random
+    ) -> tuple[Message, ...] | None:
         document, language = sentence.document, sentence.language
-        candidate = self._candidate(document, rng)
+        candidate = _candidate(document, number, rng)
         if candidate is None:
             return None
         span, right = (candidate.span, candidate.type) if isinstance(candidate, Entity) else (candidate, None)
@@ -118,11 +139,12 @@ class ExampleMaker:
         asked = self._prompts.verify(language, document.text, span, asked_type)
         return (*asked, Message("assistant", yes if asked_type == right else no))
 
-    def _candidate(self, document: Document, rng: random.Random) -> Entity | Span | None:
-        entities = list(document.entities or ())
-        if entities and rng.random() < 0.6:
-            return rng.choice(entities)
-        return draw_negative(document.text, [entity.span for entity in entities], rng)
+
+def _candidate(document: Document, number: int, rng: random.Random) -> Entity | Span | None:
+    entities = document.entities or ()
+    if number < len(entities):
+        return entities[number]
+    return draw_negative(document.text, [entity.span for entity in entities], rng)
 
 
 def _times(expected: float, rng: random.Random) -> int:

@@ -22,6 +22,7 @@ from el4ner.errors import ConfigError, ModelError
 from el4ner.learn.batches import Batches
 from el4ner.learn.config import LoraConfig, TrainConfig
 from el4ner.learn.encode import IGNORE
+from el4ner.learn.shared import shared_logits
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,19 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Mean cross-entropy of the answer tokens of the batch."""
-        labels = inputs.pop("labels")
-        logits, targets = answer_logits(model, inputs, labels)
+        if "tails" in inputs:
+            logits, targets = shared_logits(model, inputs)
+        else:
+            labels = inputs.pop("labels")
+            logits, targets = answer_logits(model, inputs, labels)
         loss = functional.cross_entropy(logits.float(), targets) if len(targets) else logits.sum() * 0
         return (loss, {"logits": logits.detach()}) if return_outputs else loss
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> tuple[Any, None, None]:
+        """The loss alone; the Trainer's own step looks for labels where shared batches have none."""
+        with torch.no_grad():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach(), None, None
 
 
 class FiguresLog(TrainerCallback):  # type: ignore[misc]

@@ -1,4 +1,9 @@
-"""Constrained copying: at each step the next token of the text, a mark that may stand there, or the end; nothing else."""
+"""Constrained copying: at each step the next token of the text, a mark that may stand there, or the end; nothing else.
+
+Two ways to the same answer. :class:`CopyConstraint` holds a model's own generation to it, a token a step. :class:`Copying`
+guesses that the text simply goes on, lets the model read the guess at once, and keeps it up to the first place where the model
+prefers a mark: a few readings an answer instead of one a token.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +56,79 @@ class CopyConstraint:
         return held
 
 
+DRAFT = 12
+"""Tokens of the text that are guessed at once outside marks."""
+DRAFT_INSIDE = 6
+"""And inside, where the closing mark is near."""
+
+
+class Copying:
+    """One answer in the making: what the model is to read next, and what its preferences make of that.
+
+    Args:
+        task: what to copy.
+        limit: most tokens of the answer.
+        prompt: what the model reads before its answer; at least one token.
+
+    Attributes:
+        task: what to copy.
+        written: the answer's tokens so far; the end sign is not among them.
+        finished: whether the answer is complete.
+        decided: tokens that stand and that the model has not read yet; at least one.
+        draft: the guess after them.
+    """
+
+    def __init__(self, task: CopyTask, limit: int, prompt: Sequence[int]) -> None:
+        self.written: list[int] = []
+        self.finished = not task.source
+        self.decided = list(prompt)
+        self.task = task
+        self._limit = limit
+        self._state = _State()
+        self.draft = self._guess()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to ask: complete, or cut at its limit."""
+        return self.finished or len(self.written) >= self._limit
+
+    def rivals(self) -> list[int]:
+        """The source token that may come after the last decided token and after each drafted one (the last again at the end)."""
+        at = self._state.copied
+        following = list(self.task.source[at : at + len(self.draft) + 1])
+        return following + following[-1:] * (len(self.draft) + 1 - len(following))
+
+    def take(self, opens: Sequence[bool], closes: Sequence[bool]) -> int:
+        """Go on as far as the reading tells; returns how many drafted tokens stand.
+
+        Args:
+            opens: after the last decided token and after each drafted one, whether the model prefers the opening mark to
+                the source token.
+            closes: the same for the closing mark.
+        """
+        task, state = self.task, self._state
+        for place, (opened, closed) in enumerate(zip(opens, closes, strict=True)):
+            if state.copied < len(task.source):
+                mark = state.mark(task)
+                prefers_mark = mark is not None and (opened if mark == task.open else closed)
+                token = mark if mark is not None and prefers_mark else task.source[state.copied]
+                copied = state.copied
+                self.written.append(token)
+                state.advance(token, task)
+                if state.copied > copied and place < len(self.draft) and not self.done:
+                    continue
+                self.decided, self.draft = [token], self._guess()
+            if state.copied == len(task.source):
+                self.written += [] if state.inside is None else [task.close]
+                self.finished = len(self.written) < self._limit
+            return place
+        raise AssertionError("the last place always decides")
+
+    def _guess(self) -> list[int]:
+        size = DRAFT if self._state.inside is None else DRAFT_INSIDE
+        return list(self.task.source[self._state.copied : self._state.copied + size])
+
+
 @dataclass(slots=True)
 class _State:
     copied: int = 0
@@ -70,11 +148,16 @@ class _State:
     def allowed(self, task: CopyTask, end: int) -> list[int]:
         if self.copied == len(task.source):
             return [end] if self.inside is None else [task.close]
+        mark = self.mark(task)
+        return [task.source[self.copied]] if mark is None else [task.source[self.copied], mark]
+
+    def mark(self, task: CopyTask) -> int | None:
+        """The mark that may come next, while there is something left to copy."""
         if self._must_copy(task):
-            return [task.source[self.copied]]
+            return None
         if self.inside is None:
-            return [task.source[self.copied], task.open]
-        return [task.source[self.copied], task.close] if self.inside else [task.source[self.copied]]
+            return task.open
+        return task.close if self.inside else None
 
     def _must_copy(self, task: CopyTask) -> bool:
         at = self.copied

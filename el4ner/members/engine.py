@@ -12,8 +12,10 @@ from safetensors import SafetensorError
 
 from el4ner.errors import ModelError
 from el4ner.members.base import Message
-from el4ner.members.copying import CopyConstraint, CopyTask
+from el4ner.members.copying import CopyConstraint, Copying, CopyTask
+from el4ner.members.drafts import copy_drafted
 from el4ner.members.neutralise import neutralise
+from el4ner.members.prefixes import can_share, next_states, padded
 from el4ner.members.weights import check_model_folder
 from el4ner.prompts.copying import CLOSE, OPEN
 
@@ -65,6 +67,7 @@ class Engine:
         self._specials = special_tokens(self.tokenizer)
         self._ends = _end_ids(self.model, self.tokenizer)
         self.copies = self._cuts_words_alike()
+        self._shares = can_share(self.model)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a conversation up to where the answer begins; control tokens in its texts are made harmless."""
@@ -95,6 +98,22 @@ class Engine:
 
         Each has at most its limit of tokens, and fewer where the longest prompt of the batch leaves less of the context.
         """
+        held = {row: copy for row, copy in enumerate(copies) if copy is not None and self._shares}
+        free = [row for row in range(len(prompts)) if row not in held]
+        made: dict[int, Generated] = {}
+        if free:
+            answers = self._freely(*([of[row] for row in free] for of in (prompts, copies, limits)))  # type: ignore[arg-type]
+            made |= zip(free, answers, strict=True)
+        rows = [Copying(copy, limits[row], prompts[row]) for row, copy in held.items()]
+        copy_drafted(self.model, rows, self.tokenizer.pad_token_id, self._device)
+        for row, copied in zip(held, rows, strict=True):
+            text = self.tokenizer.decode(copied.written, skip_special_tokens=True)
+            made[row] = Generated(text, len(copied.written), copied.finished)
+        return [made[row] for row in range(len(prompts))]
+
+    def _freely(
+        self, prompts: Sequence[list[int]], copies: Sequence[CopyTask | None], limits: Sequence[int]
+    ) -> list[Generated]:
         ids, mask = self._padded(prompts)
         processors = []
         if any(copy is not None for copy in copies):
@@ -129,9 +148,12 @@ class Engine:
 
     @torch.inference_mode()
     def next_token(self, prompts: Sequence[list[int]], tokens: Sequence[list[int]]) -> list[list[float]]:
-        """Log-probabilities of the given next tokens after each prompt."""
-        ids, mask = self._padded(prompts)
-        log_probs = self._log_probs(ids, mask, 1)[:, -1]
+        """Log-probabilities of the given next tokens after each prompt; what prompts have in common is read once."""
+        if self._shares:
+            states = next_states(self.model, prompts, self.tokenizer.pad_token_id, self._device)
+            log_probs = torch.log_softmax(self.model.get_output_embeddings()(states).float(), dim=-1)
+        else:
+            log_probs = self._log_probs(*self._padded(prompts), 1)[:, -1]
         return [log_probs[row, torch.tensor(wanted)].tolist() for row, wanted in enumerate(tokens)]
 
     def _log_probs(self, ids: torch.Tensor, mask: torch.Tensor, last: int) -> torch.Tensor:
@@ -145,12 +167,7 @@ class Engine:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Left-padded ids and mask, each ``(batch, longest)``."""
-        width = max(map(len, rows))
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self._device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self._device)
-        return ids, mask
+        return padded(rows, self.tokenizer.pad_token_id, device=self._device)
 
     def _generated(self, row: list[int]) -> Generated:
         end = next((i for i, token in enumerate(row) if token in self._ends), len(row))

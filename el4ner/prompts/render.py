@@ -17,6 +17,7 @@ from el4ner.errors import ConfigError
 from el4ner.prompts.copying import write_copy
 from el4ner.prompts.formats import AnswerFormat
 from el4ner.prompts.messages import Message
+from el4ner.text.candidates import words
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 
@@ -138,7 +139,10 @@ class Prompts:
         return (Message("system", content),) if content else ()
 
     def _candidate(self, stage: str, language: Language, text: str, span: Span, **values: str) -> Message:
-        return self._user(stage, language, marked=write_copy(text, [span]), mention=span.surface(text), **values)
+        return self._user(
+            stage, language, text=text, marked=write_copy(text, [span]), excerpt=_excerpt(text, span),
+            mention=span.surface(text), **values,
+        )  # fmt: skip
 
     def _user(self, stage: str, language: Language, **values: str) -> Message:
         return Message("user", self._render(stage, "user", language, **values))
@@ -151,6 +155,14 @@ class Prompts:
 def styles() -> list[str]:
     """Names of the template sets that ship."""
     return sorted(path.name for path in _ROOT.iterdir() if path.is_dir())
+
+
+def _excerpt(text: str, span: Span, beside: int = 2) -> str:
+    """The marked span with the words (or CJK characters) beside it."""
+    before = [word.start for word in words(text[: span.start])][-beside:]
+    after = [span.end + word.end for word in words(text[span.end :])][:beside]
+    start, end = min(before, default=span.start), max(after, default=span.end)
+    return write_copy(text[start:end], [Span(span.start - start, span.end - start)])
 
 
 def _spans(document: Document) -> list[Span]:

@@ -42,14 +42,11 @@ class Minutes:
 
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    silent: set[str] = field(default_factory=set)
-    """Members that failed at least one request."""
 
     def note(self, member: str, stage: str, error: Exception) -> None:
         """Record an abstention."""
         kind = "unreadable-answer" if isinstance(error, ParseError) else "no-answer"
         self.counts[kind] += 1
-        self.silent.add(member)
         reason = str(error).removeprefix(f"member {member}: ")
         self.problems.append(f"{member}, {stage}: {reason}")
 

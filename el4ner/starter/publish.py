@@ -1,6 +1,7 @@
-"""``python -m el4ner.starter.publish``: a trained member in half precision, as it ships."""
+"""``python -m el4ner.starter.publish``: a trained member in half precision with its card, as it ships."""
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ go_offline()
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from el4ner.errors import El4nerError  # noqa: E402
+from el4ner.errors import El4nerError, InputError  # noqa: E402
 from el4ner.members.weights import check_model_folder  # noqa: E402
 
 
@@ -31,14 +32,36 @@ def publish(trained: Path, target: Path) -> int:
     return sum(path.stat().st_size for path in target.iterdir())
 
 
+def add_scores(card: Path, ablation: Path, member: str) -> None:
+    """Put the scores of a member alone, from the ``ablation.json`` of ``scripts/ablate.py``, into its card.
+
+    Raises:
+        InputError: the file has no row for that member.
+    """
+    rows = []
+    for block in json.loads(ablation.read_text(encoding="utf-8"))["sets"]:
+        scores = block["scores"].get(f"alone {member}")
+        if scores is None:
+            raise InputError(f"{ablation} has no row 'alone {member}'; run scripts/ablate.py --only 'alone *'")
+        figures = " | ".join(f"{100 * scores[name]:.1f}" for name in ("precision", "recall", "f1", "span_f1"))
+        rows.append(f"| {block['name']} | {block['documents']} | {figures} |")
+    head = ["| dev set, not trained on | sentences | P | R | F1 | F1 of spans |", "|---|---|---|---|---|---|"]
+    about = "The member alone in the whole pipeline, strict micro scores: `python scripts/ablate.py --only 'alone *'`."
+    text = card.read_text(encoding="utf-8").split("\n## Scores\n")[0].rstrip()
+    card.write_text("\n".join([text, "", "## Scores", "", about, "", *head, *rows, ""]), encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m el4ner.starter.publish", description=__doc__)
     parser.add_argument("trained", type=Path, help="folder written by el4ner.train")
     parser.add_argument("target", type=Path, help="folder to ship, for instance el4ner/starter/models/opt")
+    parser.add_argument("--scores", type=Path, metavar="ABLATION_JSON", help="put the member's own scores into its card")
     options = parser.parse_args(arguments)
     try:
         size = publish(options.trained, options.target)
+        if options.scores is not None:
+            add_scores(options.target / "README.md", options.scores, options.target.name)
     except El4nerError as error:
         sys.stderr.write(f"el4ner.starter.publish: {error}\n")
         return 2

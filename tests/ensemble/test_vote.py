@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from el4ner.ensemble.vote import Ballot, elect, runner_up, share
+from el4ner.ensemble.vote import Ballot, elect, runner_up, share, support
 
 TYPES = ("PER", "LOC", "ORG")
 
@@ -90,6 +90,17 @@ def test_runner_up(votes, winner, expected):
 def test_the_runner_up_among_equals_is_the_more_probable():
     ballots = soft({"PER": 1.0}, {"PER": 0.9, "ORG": 0.1}, {"LOC": 0.5, "ORG": 0.4}, {"ORG": 0.9, "LOC": 0.1})
     assert runner_up(ballots, "PER", TYPES) == "ORG"
+
+
+def test_support_is_a_mean_probability_or_a_share():
+    mixed = {
+        "a": Ballot("PER", {"PER": 0.6, None: 0.4}),
+        "b": Ballot(None, {"PER": 0.2, None: 0.8}),
+        "c": Ballot("PER"),
+    }
+    assert support(mixed, "PER", "probability") == pytest.approx(0.6)
+    assert support(mixed, "PER", "plurality") == pytest.approx(2 / 3)
+    assert support({}, "PER", "probability") == 0.0
 
 
 def test_share():

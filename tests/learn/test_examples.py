@@ -30,8 +30,10 @@ def maker_of(sentences: Sequence[Sentence], seed: int = 1, shown: Sequence[Docum
     )
 
 
-def made(maker: ExampleMaker, task: str, count: int, sentence: int = 0, shown: int = 0) -> list[tuple[Message, ...]]:
-    found = [maker.make(Plan(sentence, task, shown, number)) for number in range(count)]
+def made(
+    maker: ExampleMaker, task: str, count: int, sentence: int = 0, shown: int = 0, candidate: int = 0
+) -> list[tuple[Message, ...]]:
+    found = [maker.make(Plan(sentence, task, shown, number, candidate)) for number in range(count)]
     return [messages for messages in found if messages is not None]
 
 
@@ -44,8 +46,8 @@ def config_of(**settings: Any) -> TrainConfig:
 def test_the_same_seed_and_number_make_the_same_example(sentences: list[Sentence]):
     for task in ("extract", "classify", "verify"):
         assert made(maker_of(sentences), task, 20) == made(maker_of(sentences), task, 20)
-    assert made(maker_of(sentences), "classify", 20) != made(maker_of(sentences, seed=2), "classify", 20)
-    assert len(set(made(maker_of(sentences), "classify", 20))) > 3
+    one, other = (made(maker_of(sentences, seed=seed), "classify", 20, candidate=9) for seed in (1, 2))
+    assert one != other and len(set(one)) > 3
 
 
 def test_an_extraction_is_answered_with_the_gold_mentions(sentences: list[Sentence]):
@@ -56,14 +58,20 @@ def test_an_extraction_is_answered_with_the_gold_mentions(sentences: list[Senten
         assert [mention.span for mention in mentions] == [e.span for e in sentence.document.entities or ()]
 
 
-def test_about_half_of_the_candidates_are_none_and_the_others_have_their_type(sentences: list[Sentence]):
-    texts = made(maker_of(sentences), "classify", 400)
+def marked(question: str) -> str:
+    """The candidate of a compact question."""
+    return question[question.rindex("[[") + 2 : question.rindex("]]")]
+
+
+def test_entities_have_their_type_and_further_candidates_are_none(sentences: list[Sentence]):
     entities = {"Mira Solberg": "person", "Tromso": "location"}
-    for messages in texts:
-        mention = messages[-2].content.rsplit(" : ", 1)[1]
-        assert messages[-1].content == entities.get(mention, "none")
-    nones = sum(messages[-1].content == "none" for messages in texts)
-    assert 0.3 < nones / len(texts) < 0.55
+    maker = maker_of(sentences)
+    for candidate, (mention, word) in enumerate(entities.items()):
+        for messages in made(maker, "classify", 5, candidate=candidate):
+            assert (marked(messages[-2].content), messages[-1].content) == (mention, word)
+    nones = made(maker, "classify", 100, candidate=2)
+    assert {messages[-1].content for messages in nones} == {"none"}
+    assert not {marked(messages[-2].content) for messages in nones} & set(entities)
 
 
 def test_a_sentence_without_entities_gives_none_alone(sentences: list[Sentence]):
@@ -80,10 +88,11 @@ def test_a_sentence_without_words_gives_no_candidate():
 def test_verifications_are_answered_right_and_both_ways(sentences: list[Sentence]):
     entities = {"Mira Solberg": "person", "Tromso": "location"}
     seen: Counter[bool] = Counter()
-    for messages in made(maker_of(sentences), "verify", 300):
-        mention, claimed = messages[-2].content.rsplit(" : ", 1)[1].split(" = ")
-        assert TRUTH[messages[-1].content] == (entities.get(mention) == claimed)
-        seen[TRUTH[messages[-1].content]] += 1
+    for candidate in range(4):
+        for messages in made(maker_of(sentences), "verify", 75, candidate=candidate):
+            claimed = messages[-2].content.rsplit(" = ", 1)[1]
+            assert TRUTH[messages[-1].content] == (entities.get(marked(messages[-2].content)) == claimed)
+            seen[TRUTH[messages[-1].content]] += 1
     assert seen[True] > 60 and seen[False] > 60
 
 
@@ -106,9 +115,19 @@ def test_plans_keep_to_their_shares(
     plans = plan_epochs(sentences, tasks, 2, epochs, seed)
     assert [plan.number for plan in plans] == list(range(len(plans)))
     per_sentence = Counter((plan.sentence, plan.task) for plan in plans)
+    visits = max(per_sentence[index, "extract"] for index in range(40)) if extract >= 1 else 0
+    assert visits <= (int(epochs) + 1) * (int(repeat) + 1) * (int(extract) + 1)
     for task, share in (("extract", extract), ("classify", classify), ("verify", verify)):
-        for index in range(40):
-            assert abs(per_sentence[index, task] - share * repeat * epochs) < int(epochs) + 2
+        total, expected = sum(per_sentence[index, task] for index in range(40)), 40 * share * repeat * epochs
+        assert abs(total - expected) < 8 * (1 + expected) ** 0.5 + 0.2 * expected
+
+
+def test_each_entity_is_asked_about_and_as_many_spans_that_are_none(sentences: list[Sentence]):
+    plans = plan_epochs(sentences, TaskConfig(extract=0, classify=1, verify=0), 0, 1.0, seed=1)
+    for index, sentence in enumerate(sentences):
+        entities = len(sentence.document.entities or ())
+        asked = sorted(plan.candidate for plan in plans if plan.sentence == index)
+        assert asked == list(range(entities + max(1, entities)))
 
 
 def test_whole_epochs_are_exact_and_differ_in_order():
@@ -128,6 +147,8 @@ def test_demonstrations_are_planned_as_often_as_asked():
     assert set(shown) == {0, 1, 2, 3}
     assert 0.2 < shown[0] / shown.total() < 0.3
     assert {plan.shown for plan in plan_epochs(sentences, TaskConfig(), 0, 1.0, seed=1)} == {0}
+    extract_alone = plan_epochs(sentences, TaskConfig(demonstrated=("extract",), zero_shot=0), 3, 1.0, seed=1)
+    assert {plan.task for plan in extract_alone if plan.shown} == {"extract"}
 
 
 @pytest.mark.parametrize("order", ["best-last", "best-first"])

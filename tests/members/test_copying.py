@@ -1,7 +1,8 @@
 """The copy constraint: whatever the scores, the answer is the text with marks around parts of it."""
 
+import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from el4ner.members.copying import CopyConstraint, CopyTask  # noqa: E402
+from el4ner.members.copying import CopyConstraint, Copying, CopyTask  # noqa: E402
 
 VOCABULARY, END, OPEN, CLOSE = 12, 9, 10, 11
 PROMPT = 3
@@ -106,3 +107,66 @@ def test_the_longest_copy_marks_every_token():
     (answer,) = play([task], seed=0, steps=task.longest, bias=50.0)
     assert answer == [OPEN, 1, CLOSE, OPEN, 2, CLOSE, OPEN, 3, CLOSE]
     assert len(answer) == task.longest - 1
+
+
+def preferences(seed: int, bias: float) -> Callable[[Sequence[int]], tuple[bool, bool]]:
+    """Whether a made-up model prefers the opening and the closing mark, by all that it has read."""
+
+    def prefer(read: Sequence[int]) -> tuple[bool, bool]:
+        rng = random.Random(f"{seed}:{list(read)}")
+        return rng.gauss(bias, 1) > 0, rng.gauss(bias, 1) > 0
+
+    return prefer
+
+
+def drafted(task: CopyTask, limit: int, prefer: Callable[[Sequence[int]], tuple[bool, bool]]) -> Copying:
+    """An answer by drafting and checking, against a model that sees exactly what was read and kept."""
+    row, read = Copying(task, limit, [99]), []
+    while not row.done:
+        decided, draft = list(row.decided), list(row.draft)
+        assert len(row.rivals()) == len(draft) + 1
+        places = [prefer(read + decided + draft[:at]) for at in range(len(draft) + 1)]
+        kept = row.take([opens for opens, _ in places], [closes for _, closes in places])
+        read += decided + draft[:kept]
+    return row
+
+
+def stepped(task: CopyTask, limit: int, prefer: Callable[[Sequence[int]], tuple[bool, bool]]) -> list[int]:
+    """The same answer, token by token under the constraint."""
+    constraint, ids = CopyConstraint([task], 1, END), [99]
+    while len(ids) <= limit:
+        opens, closes = prefer(ids)
+        scores = torch.zeros((1, VOCABULARY))
+        scores[0, OPEN], scores[0, CLOSE] = (1.0 if opens else -1.0), (1.0 if closes else -1.0)
+        held = constraint(torch.tensor([ids]), scores)[0]
+        # A source token that is a mark itself is forced, so its score does not matter.
+        ids.append(int(held.argmax()))
+    answer = ids[1:]
+    return answer[: answer.index(END)] if END in answer else answer
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 2, OPEN, CLOSE]), max_size=90),
+    st.sets(st.integers(1, 89)),
+    seeds,
+    st.sampled_from([-3.0, -1.0, 0.5]),
+    st.integers(1, 300),
+    st.sampled_from([(1, 1), (3, 2), (32, 6)]),
+)
+def test_drafting_gives_the_stepwise_answer(
+    source: list[int], inside: set[int], seed: int, bias: float, limit: int, sizes: tuple[int, int]
+):
+    task = CopyTask(tuple(source), OPEN, CLOSE, frozenset(at for at in inside if at < len(source)))
+    limit = min(limit, task.longest)
+    prefer = preferences(seed, bias)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("el4ner.members.copying.DRAFT", sizes[0])
+        patch.setattr("el4ner.members.copying.DRAFT_INSIDE", sizes[1])
+        row = drafted(task, limit, prefer)
+    assert row.written == stepped(task, limit, prefer)[:limit]
+    copied = [token for token in row.written if token < END] == [token for token in source if token < END]
+    assert row.finished <= copied
+    assert row.finished == (
+        stepped(task, limit, prefer) == stepped(task, limit + 2, prefer) and len(row.written) < limit
+    )

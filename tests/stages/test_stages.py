@@ -93,7 +93,7 @@ def test_a_classification_is_a_closed_choice_with_an_explicit_none():
     ask = voice(member("a"))
     request = classification_request(ask, TEXT, Span(13, 18), "en", (SHOWN,))
     assert request.choices == ("person", "location", "organization", "none")
-    assert request.messages[-1].content == "type : Paris greets [[Paris]]; party art. : Paris"
+    assert request.messages[-1].content == "Paris greets Paris; party art. : type Paris greets [[Paris]]; party art"
     assert [m.content for m in request.messages if m.role == "assistant"] == ["person"]
 
 
