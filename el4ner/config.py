@@ -45,6 +45,63 @@ class LabelConfig(Section):
         return self.definitions.get(language) or next(iter(self.definitions.values()), "")
 
 
+class ServeConfig(Section):
+    """How a member is served by vLLM on this machine; without it, its endpoint is served by somebody else."""
+
+    model: str = Field(description="Folder of the weights (safetensors), or bundled:NAME.")
+    adapter: str | None = Field(default=None, description="Folder of a LoRA adapter to put on the model.")
+    context: int = Field(default=4096, ge=128, description="Longest prompt and answer together, in tokens.")
+    concurrency: int | None = Field(
+        default=None, ge=1, description="Requests in the engine at once; null: the member's concurrency."
+    )
+    kv_tokens: int | None = Field(
+        default=None, ge=128, description="Tokens the KV cache holds; null: context x concurrency, which never waits."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="auto: as stored; weights stored in float32 become bfloat16 on a GPU."
+    )
+    quantization: Literal["fp8"] | None = Field(
+        default=None, description="fp8: quantise linear layers while loading; null: as stored."
+    )
+    tensor_parallel: int | None = Field(
+        default=None, ge=1, description="Cards that share one copy; null: as few as it fits on."
+    )
+    replicas: int | Literal["spare"] = Field(
+        default=1, description="Copies behind the endpoint; spare: further ones on cards that nothing else uses."
+    )
+    extra_args: tuple[str, ...] = Field(
+        default=(), description="Further arguments for vLLM, for instance --enforce-eager."
+    )
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "ServeConfig":
+        if isinstance(self.replicas, int) and self.replicas < 1:
+            raise ValueError("replicas must be at least 1, or spare")
+        if self.kv_tokens is not None and self.kv_tokens < self.context:
+            raise ValueError(f"kv_tokens {self.kv_tokens} hold no request of context {self.context}; raise kv_tokens")
+        return self
+
+
+class ServingConfig(Section):
+    """The servers that ``el4ner.serve`` starts, taken together."""
+
+    python: str | None = Field(
+        default=None,
+        description="Interpreter that has vLLM; null: environment variable EL4NER_VLLM_PYTHON, else this one.",
+    )
+    state: str | None = Field(
+        default=None, description="Folder of logs and state; null: a folder of its own under ~/.local/state/el4ner."
+    )
+    api_key_file: str | None = Field(
+        default=None, description="File (mode 0600) with the API key, where api_key_env is not set in the environment."
+    )
+    ready_s: float = Field(default=900.0, gt=0, description="Seconds a server may take to complete its first token.")
+    restarts: int = Field(default=3, ge=0, description="Restarts of one server within an hour before it is given up.")
+    memory_share: float = Field(
+        default=0.92, gt=0.1, le=0.98, description="Share of a device's memory that a plan may fill."
+    )
+
+
 class MemberConfig(Section):
     """One language model."""
 
@@ -64,6 +121,10 @@ class MemberConfig(Section):
     )
     answer_format: Literal["inline", "lines", "json"] = Field(
         default="inline", description="How it marks mentions: the sentence copied with marks, one a line, or JSON."
+    )
+    weight: dict[Language, float] = Field(
+        default_factory=dict,
+        description="How much its vote counts in a language, 1 if it is not named; measure members on labelled sentences.",
     )
     languages: tuple[Language, ...] = Field(
         default=("en", "zh"), description="Windows of other languages are not sent to it."
@@ -88,14 +149,22 @@ class MemberConfig(Section):
         default_factory=dict, description="Arguments for the model's chat template."
     )
 
+    serve: ServeConfig | None = Field(
+        default=None, description="vllm: how el4ner.serve runs it here; null: the endpoint is served by somebody else."
+    )
+
     @model_validator(mode="after")
     def _engine_fields(self) -> "MemberConfig":
+        if any(weight <= 0 for weight in self.weight.values()):
+            raise ValueError("weight must be above 0; leave a language out of languages instead")
         if self.engine == "vllm" and not self.endpoint:
             raise ValueError("engine vllm needs an endpoint, for instance http://127.0.0.1:8001/v1")
         if self.engine != "vllm" and self.endpoint:
             raise ValueError(f"engine {self.engine} takes no endpoint; use engine: vllm or delete it")
         if self.adapter and self.engine != "local":
             raise ValueError("adapter is for engine local; with vllm, name the served adapter as the model")
+        if self.serve and self.engine != "vllm":
+            raise ValueError(f"serve is for engine vllm; engine {self.engine} needs no server")
         if not self.languages:
             raise ValueError("languages is empty; name en, zh or both")
         return self
@@ -192,6 +261,13 @@ class ClassifyConfig(Section):
         default="none",
         description="none: no entity; probability: higher mean probability; order: the type listed first.",
     )
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="rule probability: a candidate is an entity from this mean probability of being one on; null: where "
+        "some type is more probable than none. For the best F1 it lies below one half.",
+    )
     abstention: Literal["ignore", "none"] = Field(
         default="ignore", description="A member that could not answer: not counted, or counted as a vote for no entity."
     )
@@ -204,6 +280,12 @@ class ClassifyConfig(Section):
         default="occurrence",
         description="Ask about each place of a mention (marked in the sentence) or once per surface.",
     )
+
+    @model_validator(mode="after")
+    def _threshold_of_probabilities(self) -> "ClassifyConfig":
+        if self.threshold is not None and self.rule != "probability":
+            raise ValueError("classify.threshold counts for rule: probability alone; set that rule, or leave it out")
+        return self
 
 
 class VerifyConfig(Section):
@@ -278,6 +360,7 @@ class Config(Section):
     windows: WindowConfig = WindowConfig()
     entities: EntityConfig = EntityConfig()
     batch: BatchConfig = BatchConfig()
+    serving: ServingConfig = Field(default=ServingConfig(), exclude=True)
     allow_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts besides loopback that documents may be sent to."
     )
@@ -406,8 +489,12 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
             return str(bundled_path(path))
         return str((base / path).resolve())
 
+    def serve(section: ServeConfig | None) -> ServeConfig | None:
+        paths = {"model": resolve(section.model), "adapter": resolve(section.adapter)} if section else {}
+        return section.model_copy(update=paths) if section else None
+
     members = tuple(
-        member
+        member.model_copy(update={"serve": serve(member.serve)})
         if member.engine == "vllm"
         else member.model_copy(update={"model": resolve(member.model), "adapter": resolve(member.adapter)})
         for member in config.members
@@ -415,4 +502,6 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
     embedder = config.embedder.model_copy(update={"path": resolve(config.embedder.path)})
     pool_path = "bundled:pool.jsonl" if config.pool.path == "bundled:pool" else config.pool.path
     pool = config.pool.model_copy(update={"path": resolve(pool_path), "index": resolve(config.pool.index)})
-    return config.model_copy(update={"members": members, "embedder": embedder, "pool": pool})
+    paths = {"state": resolve(config.serving.state), "api_key_file": resolve(config.serving.api_key_file)}
+    serving = config.serving.model_copy(update=paths)
+    return config.model_copy(update={"members": members, "embedder": embedder, "pool": pool, "serving": serving})

@@ -64,7 +64,7 @@ class Pipeline:
         found = await self._extract(voices, text, language, shown, found, minutes)
         candidates = unite(found, self.config.extract.min_members)
         ballots = await self._classify(voices, text, language, shown, candidates, minutes)
-        voted = self._vote(ballots, len(voices))
+        voted = self._vote(ballots, sum(voice.weight(language) for voice in voices))
         entities = await self._verify(voices, text, language, voted, ballots, minutes)
         kept = self._arrange(entities, ballots)
         minutes.counts["overlapping"] += len(entities) - len(kept)
@@ -172,17 +172,17 @@ class Pipeline:
             return list(candidates)
         return list({span.surface(text): span for span in reversed(candidates)}.values())
 
-    def _vote(self, ballots: Mapping[Span, Ballots], voters: int) -> list[VotedEntity]:
+    def _vote(self, ballots: Mapping[Span, Ballots], voters: float) -> list[VotedEntity]:
         settings = self.config.classify
         electorate = voters if settings.abstention == "none" else None
-        elected = [
-            (
-                span,
-                given,
-                elect(given, self.config.type_names, rule=settings.rule, tie=settings.tie, electorate=electorate),
-            )
-            for span, given in ballots.items()
-        ]
+
+        def elected_type(given: Ballots) -> str | None:
+            return elect(
+                given, self.config.type_names, rule=settings.rule, tie=settings.tie, electorate=electorate,
+                threshold=settings.threshold,
+            )  # fmt: skip
+
+        elected = [(span, given, elected_type(given)) for span, given in ballots.items()]
         return [
             VotedEntity(span.start, span.end, type_name, votes={name: ballot.type for name, ballot in given.items()})
             for span, given, type_name in elected

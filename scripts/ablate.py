@@ -73,7 +73,11 @@ def ablate(options: argparse.Namespace) -> None:
     if not paths:
         raise InputError(f"no gold file in {options.data_root}; give labelled JSONL or CoNLL files with --gold")
     config = load_config(options.config)
-    named = [v for v in make_variants(config) if v.name == ENSEMBLE or any(fnmatchcase(v.name, glob) for glob in options.only)]
+    named = [
+        v
+        for v in make_variants(config)
+        if v.name == ENSEMBLE or any(fnmatchcase(v.name, glob) for glob in options.only)
+    ]
     gold = dict(zip(set_names(paths), [spread(read_gold(path), options.limit) for path in paths], strict=True))
     costs = asyncio.run(measure(config, named, gold, options.output, options.cache))
     blocks = [

@@ -31,6 +31,10 @@ class Voice:
         """The member's name."""
         return self.config.name
 
+    def weight(self, language: Language) -> float:
+        """How much its vote counts for windows of that language."""
+        return self.config.weight.get(language, 1.0)
+
     def speaks(self, language: Language) -> bool:
         """Whether windows of that language are sent to it."""
         return language in self.config.languages

@@ -39,7 +39,7 @@ async def classify(
     probabilities = None
     if choice.log_probs is not None:
         probabilities = {names[word]: math.exp(log_prob) for word, log_prob in choice.log_probs.items()}
-    return Ballot(names[choice.label], probabilities)
+    return Ballot(names[choice.label], probabilities, voice.weight(language))
 
 
 def classification_request(

@@ -56,7 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m el4ner.starter.publish", description=__doc__)
     parser.add_argument("trained", type=Path, help="folder written by el4ner.train")
     parser.add_argument("target", type=Path, help="folder to ship, for instance el4ner/starter/models/opt")
-    parser.add_argument("--scores", type=Path, metavar="ABLATION_JSON", help="put the member's own scores into its card")
+    parser.add_argument(
+        "--scores", type=Path, metavar="ABLATION_JSON", help="put the member's own scores into its card"
+    )
     options = parser.parse_args(arguments)
     try:
         size = publish(options.trained, options.target)

@@ -31,7 +31,7 @@ def make_variants(base: Config) -> list[Variant]:
         **{f"demos {method}": changed(base, "demonstrations", method=method) for method in methods(base)},
         **{f"weights {name}": changed(base, "demonstrations", weights=name) for name in ("uniform", "labels")},
         **{f"verify {mode}": changed(base, "verify", mode=mode) for mode in ("off", "one", "all", "doubtful")},
-        **{f"vote {rule}": changed(base, "classify", rule=rule) for rule in ("plurality", "majority", "probability")},
+        **{f"vote {rule}": voted(base, rule) for rule in ("plurality", "majority", "probability")},
         f"pre-spans {'drop' if kept else 'keep'}": changed(base, "extract", keep_pre_extracted=not kept),
     }
     return [Variant(name, config) for name, config in candidates.items() if is_possible(name, config)]
@@ -45,6 +45,12 @@ def methods(base: Config) -> tuple[str, ...]:
 def changed(config: Config, section: str, **values: object) -> Config:
     """The configuration with other values in one section."""
     return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
+
+
+def voted(config: Config, rule: str) -> Config:
+    """The configuration with another vote; a threshold holds for mean probabilities alone."""
+    threshold = config.classify.threshold if rule == "probability" else None
+    return changed(config, "classify", rule=rule, threshold=threshold)
 
 
 def alone(config: Config, name: str) -> Config:

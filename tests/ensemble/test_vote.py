@@ -92,6 +92,29 @@ def test_the_runner_up_among_equals_is_the_more_probable():
     assert runner_up(ballots, "PER", TYPES) == "ORG"
 
 
+@pytest.mark.parametrize(
+    ("threshold", "electorate", "winner"),
+    [(None, None, None), (0.45, None, "LOC"), (0.46, None, None), (0.3, 3, "LOC"), (0.31, 3, None)],
+)
+def test_a_threshold_decides_about_being_an_entity_before_the_type(threshold, electorate, winner):
+    ballots = soft({"LOC": 0.3, "PER": 0.2, None: 0.5}, {"LOC": 0.3, "PER": 0.1, None: 0.6})
+    assert elect(ballots, TYPES, rule="probability", threshold=threshold, electorate=electorate) == winner
+
+
+@pytest.mark.parametrize(
+    ("rule", "weight", "winner"),
+    [("plurality", 1, "PER"), ("plurality", 3, "LOC"), ("majority", 2, None), ("majority", 3, "LOC"),
+     ("probability", 1, "PER"), ("probability", 3, "LOC")],
+)  # fmt: skip
+def test_a_ballot_counts_by_its_weight(rule, weight, winner):
+    ballots = {"a": Ballot("LOC", weight=weight), "b": Ballot("PER"), "c": Ballot("PER")}
+    assert elect(ballots, TYPES, rule=rule) == winner
+    assert share(ballots, "LOC") == pytest.approx(weight / (weight + 2))
+    assert support(ballots, "PER", "probability") == pytest.approx(2 / (weight + 2))
+    assert runner_up(ballots, "PER", TYPES) == "LOC"
+    assert elect(ballots, TYPES, rule="majority", electorate=weight + 2 + 2 * weight) is None
+
+
 def test_support_is_a_mean_probability_or_a_share():
     mixed = {
         "a": Ballot("PER", {"PER": 0.6, None: 0.4}),

@@ -80,7 +80,7 @@ def test_the_embedder_knows_what_is_alike():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("language", ["zh"])
+@pytest.mark.parametrize("language", ["en", "zh"])
 def test_quality_on_examples_is_not_below_the_baseline(language):
     """Strict micro-F1 of the starter ensemble on the first example documents, against the checked-in figure."""
     documents = list(read_labelled(GOLD[language]))[: BASELINE["documents"]]
