@@ -1,0 +1,95 @@
+"""Processes by identity: a process id alone may belong to another process by the time it is used."""
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+
+class _Stat(NamedTuple):
+    state: str
+    session: int
+    started: int
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A process for good: id, start time in clock ticks since boot, and the boot."""
+
+    pid: int
+    started: int
+    boot: str
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        now = _stat(self.pid)
+        return now is not None and now.state not in "ZX" and now.started == self.started and _boot() == self.boot
+
+
+def identify(pid: int) -> Identity | None:
+    """The identity of a process; None if there is none of that id."""
+    stat = _stat(pid)
+    return None if stat is None else Identity(pid, stat.started, _boot())
+
+
+def family(leader: Identity) -> list[int]:
+    """Process ids of the session that ``leader`` began (itself included), also where it has ended already.
+
+    A session's id is not given to another process while the session has members, so that a stranger under the leader's
+    id means that the session is over.
+    """
+    own = _stat(leader.pid)
+    if _boot() != leader.boot or (own is not None and own.started != leader.started):
+        return []
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (stat := _stat(int(entry.name))) is not None:
+            same = stat.session == leader.pid and stat.started >= leader.started
+            if same and stat.state not in "ZX":
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def end_family(leader: Identity, patience_s: float = 20.0) -> bool:
+    """End a session: politely first, by force after ``patience_s`` seconds. Whether it is gone."""
+    # A stopped process must go on to hear that it shall end.
+    _signal_all(leader, signal.SIGTERM)
+    _signal_all(leader, signal.SIGCONT)
+    if _gone(leader, patience_s):
+        return True
+    _signal_all(leader, signal.SIGKILL)
+    return _gone(leader, 10.0)
+
+
+def _signal_all(leader: Identity, number: signal.Signals) -> None:
+    for pid in family(leader):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _gone(leader: Identity, patience_s: float) -> bool:
+    end = time.monotonic() + patience_s
+    while family(leader):
+        if time.monotonic() > end:
+            return False
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(leader.pid, os.WNOHANG)
+        time.sleep(0.05)
+    return True
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name in parentheses may itself hold blanks and parentheses.
+    fields = text.rpartition(")")[2].split()
+    return _Stat(fields[0], int(fields[3]), int(fields[19]))
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

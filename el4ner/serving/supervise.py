@@ -1,0 +1,158 @@
+"""Keep servers up: start them one after the other on each device, watch them, start again within a bound."""
+
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from el4ner.errors import El4nerError
+from el4ner.serving.launch import Launch, check_port, start_process
+from el4ner.serving.logs import reason, tail
+from el4ner.serving.probe import Probe
+from el4ner.serving.processes import end_family
+from el4ner.serving.state import ServerState
+
+HOUR_S = 3600.0
+PAUSE_S = 2.0
+"""Rest before the first restart, doubled with each further one within the hour."""
+
+
+@dataclass
+class Watched:
+    """A server under supervision.
+
+    Attributes:
+        devices: indices of the devices it shares with others.
+        died: when it died (monotonic seconds), within the last hour.
+        was_ready: whether it ever completed a token; a server that never did is not started again.
+        log_start: size of its log when its process started, so that an old fault is not taken for a new one.
+    """
+
+    launch: Launch
+    state: ServerState
+    devices: frozenset[int]
+    probe: Callable[[], Probe]
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+    rest_until: float = 0.0
+    was_ready: bool = False
+    log_start: int = 0
+    died: deque[float] = field(default_factory=deque)
+
+
+class Supervisor:
+    """Moves each server through its phases; ``tick`` does what is due and returns at once, but for probes.
+
+    Args:
+        watched: the servers, in the order they are to be started.
+        ready_s: seconds from start to the first completed token.
+        restarts: restarts of one server within an hour.
+        changed: called after each change of phase.
+    """
+
+    def __init__(
+        self,
+        watched: Sequence[Watched],
+        *,
+        ready_s: float,
+        restarts: int,
+        changed: Callable[[], None],
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        self._watched = watched
+        self._ready_s = ready_s
+        self._restarts = restarts
+        self._changed = changed
+        self._pause_s = pause_s
+
+    @property
+    def ready(self) -> bool:
+        """Whether every server has completed a token since it was started."""
+        return all(item.state.phase == "ready" for item in self._watched)
+
+    @property
+    def given_up(self) -> list[ServerState]:
+        """The servers that will not be started again."""
+        return [item.state for item in self._watched if item.state.phase == "failed"]
+
+    def tick(self) -> None:
+        """Look after every server once."""
+        for item in self._watched:
+            if item.state.phase in ("waiting", "resting"):
+                self._start_if_due(item)
+            elif item.state.phase in ("starting", "ready"):
+                self._look_after(item)
+
+    def stop(self) -> None:
+        """End all servers, last started first."""
+        for item in reversed(self._watched):
+            if item.state.process is not None:
+                # What does not end stays on record, so that stop tells of it.
+                if end_family(item.state.process):
+                    item.process = item.state.process = None
+                self._enter(item, "stopped")
+
+    def _start_if_due(self, item: Watched) -> None:
+        """One at a time on each device: a server measures what is free there while it starts."""
+        busy = {d for other in self._watched if other.state.phase == "starting" for d in other.devices}
+        if busy & item.devices or time.monotonic() < item.rest_until:
+            return
+        try:
+            check_port(item.launch)
+            item.log_start = item.launch.log.stat().st_size if item.launch.log.exists() else 0
+            item.process, item.state.process = start_process(item.launch)
+        except El4nerError as error:
+            self._died(item, str(error))
+            return
+        item.started = time.monotonic()
+        self._enter(item, "starting")
+
+    def _look_after(self, item: Watched) -> None:
+        code = item.process.poll() if item.process else -1
+        if code is not None:
+            self._died(item, f"{_ending(code)}: {reason(self._new_log(item))}")
+        elif item.state.phase == "starting":
+            self._wait_for_token(item)
+
+    def _wait_for_token(self, item: Watched) -> None:
+        found = item.probe()
+        if found.answers:
+            item.was_ready = True
+            item.state.reason = ""
+            self._enter(item, "ready")
+        elif found.fault:
+            self._died(item, found.fault)
+        elif time.monotonic() - item.started > self._ready_s:
+            self._died(item, f"no token within {self._ready_s:.0f} s (serving.ready_s); {reason(self._new_log(item))}")
+
+    def _died(self, item: Watched, why: str) -> None:
+        if item.state.process is not None:
+            end_family(item.state.process)
+        item.process = item.state.process = None
+        item.state.reason = why
+        now = time.monotonic()
+        item.died.append(now)
+        while item.died and now - item.died[0] > HOUR_S:
+            item.died.popleft()
+        if not item.was_ready or len(item.died) > self._restarts:
+            self._enter(item, "failed")
+            return
+        item.state.restarts += 1
+        item.rest_until = now + self._pause_s * 2 ** (len(item.died) - 1)
+        self._enter(item, "resting")
+
+    def _new_log(self, item: Watched) -> str:
+        """The log of the process that ended; what an earlier one wrote says nothing about it."""
+        size = item.launch.log.stat().st_size if item.launch.log.exists() else 0
+        new = max(0, size - item.log_start)
+        text = tail(item.launch.log)
+        return text.encode()[-new:].decode(errors="replace") if new else ""
+
+    def _enter(self, item: Watched, phase: str) -> None:
+        item.state.enter(phase)  # type: ignore[arg-type]
+        self._changed()
+
+
+def _ending(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -1,0 +1,46 @@
+"""Configurations that serve: from a few words to a YAML file with its model folders."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from el4ner.config import Config, parse_config
+from tests.serving.models import PUBLISHED, save_model
+
+Member = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def member(tmp_path: Path) -> Member:
+    """A member that serves a published model: ``member("a", "Qwen3-8B", port=8001, context=2048)``."""
+
+    def make(name: str, model: str, *, port: int, key: str | None = "KEY", **serve: Any) -> dict[str, Any]:
+        folder = tmp_path / model
+        if not folder.exists():
+            save_model(folder, PUBLISHED[model])
+        settings = {"model": str(folder), "context": 2048, "concurrency": 8, **serve}
+        return {
+            "name": name, "engine": "vllm", "model": name, "endpoint": f"http://127.0.0.1:{port}/v1",
+            "api_key_env": key, "serve": settings,
+        }  # fmt: skip
+
+    return make
+
+
+def data(*members: dict[str, Any], **serving: Any) -> dict[str, Any]:
+    """A configuration of these members."""
+    return {"labels": [{"name": "PER", "words": {"en": "person"}}], "members": list(members), "serving": serving}
+
+
+def configuration(*members: dict[str, Any], **serving: Any) -> Config:
+    """The checked configuration of these members."""
+    return parse_config(data(*members, **serving), base=Path("/"))
+
+
+def write(path: Path, *members: dict[str, Any], **serving: Any) -> Path:
+    """The configuration as a file."""
+    path.write_text(yaml.safe_dump(data(*members, **serving)))
+    return path
