@@ -1,0 +1,1 @@
+"""Prediction files of any systems: reading them side by side, and writing what they say together."""

@@ -1,0 +1,101 @@
+"""What a learned combiner sees of a candidate: few numbers, each with a strength by which it is held at zero."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from el4ner.ensemble.corpus import Estimate
+from el4ner.ensemble.rivals import strongest_rival
+from el4ner.ensemble.table import ABSTAINED, CROSSED, EXACT, RETYPED, SHIFTED, SILENT, FloatArray, IntArray, VoteTable
+
+_FREE, _PLAIN, _TYPED, _CROSSED = 0.0, 1.0, 2.0, 8.0
+_TYPICAL_LENGTH = 12.0
+_USUAL_SHARE = 0.3
+_SHAPES = ("capital", "all capitals", "digit", "words")
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Candidates as numbers.
+
+    Attributes:
+        values: ``(n, d)``.
+        prior: ``(n,)``, the label-free logit, from which learning starts.
+        strength: ``(d,)``, how strongly each weight is held at zero.
+        names: of the columns.
+    """
+
+    values: FloatArray
+    prior: FloatArray
+    strength: FloatArray
+    names: tuple[str, ...]
+
+    def take(self, rows: IntArray) -> "Features":
+        """The features of some candidates."""
+        return Features(self.values[rows], self.prior[rows], self.strength, self.names)
+
+
+def build_features(
+    table: VoteTable,
+    types: tuple[str, ...],
+    estimate: Estimate,
+    texts: Sequence[str] | None = None,
+    *,
+    member_types: bool = False,
+) -> Features:
+    """The features of all candidates.
+
+    Args:
+        table: the candidates.
+        types: the types that have weights of their own; others share the general ones.
+        estimate: what is known of the candidates without labels.
+        texts: of each document; None: not known, and shapes count nothing.
+        member_types: whether each member has a weight for each type.
+    """
+    columns: list[tuple[str, float, FloatArray]] = []
+    probabilities = estimate.probabilities
+    prior = logit(probabilities)
+    votes = np.where(table.answered, estimate.model.values[np.maximum(table.codes, 0)], 0.0)
+    columns.append(("intercept", _FREE, np.ones(len(table))))
+    columns.append(("agreement", _FREE, prior / 2))
+    columns += [(f"vote {name}", _PLAIN, votes[:, m]) for m, name in enumerate(table.members)]
+    for name, code in (("abstained", ABSTAINED), ("crossed", CROSSED), ("shifted", SHIFTED), ("retyped", RETYPED)):
+        columns.append((name, _PLAIN, np.asarray((table.codes == code).mean(axis=1), dtype=np.float64)))
+    columns += [
+        (f"corpus {name}", _PLAIN, 1.0 * (estimate.corpus.codes == code))
+        for name, code in (("yes", EXACT), ("no", SILENT))
+    ]
+    share = (estimate.corpus.support + _USUAL_SHARE) / (estimate.corpus.occurrences + 1)
+    columns.append(("corpus share", _PLAIN, np.where(estimate.corpus.codes == ABSTAINED, 0, share - _USUAL_SHARE) * 4))
+    columns += [(name, _PLAIN, shape) for name, shape in _shapes(table, texts)]
+    columns.append(("length", _PLAIN, np.log((table.end - table.start) / _TYPICAL_LENGTH)))
+    columns.append(("rivals", _PLAIN, np.minimum(table.rivals.astype(np.float64), 4) / 4))
+    columns.append(("outdone", _PLAIN, (strongest_rival(table, probabilities) > probabilities).astype(np.float64)))
+    numbers = {name: number for number, name in enumerate(table.types)}
+    for kind in types:
+        mine = 1.0 * (table.type == numbers.get(kind, -1))
+        columns.append((f"type {kind}", _TYPED, mine))
+        if member_types:
+            columns += [(f"vote {name}: {kind}", _CROSSED, mine * votes[:, m]) for m, name in enumerate(table.members)]
+    names, strength, values = zip(*columns, strict=True)
+    return Features(np.column_stack(values), prior, np.array(strength), tuple(names))
+
+
+def _shapes(table: VoteTable, texts: Sequence[str] | None) -> Iterator[tuple[str, FloatArray]]:
+    """Names and ``(n,)`` values of what a surface looks like."""
+    shapes = np.zeros((len(table), len(_SHAPES)))
+    if texts is not None:
+        for row, (place, start, end) in enumerate(
+            zip(table.document.tolist(), table.start.tolist(), table.end.tolist(), strict=True)
+        ):
+            surface = texts[place][start:end]
+            digit = any(character.isdigit() for character in surface)
+            shapes[row] = surface[:1].isupper(), surface.isupper(), digit, min(len(surface.split()), 6) / 3
+    return zip(_SHAPES, shapes.T, strict=True)
+
+
+def logit(probabilities: FloatArray) -> FloatArray:
+    """Logits, with probabilities kept off 0 and 1 by 0.0025: agreement is not to be trusted further."""
+    clipped = np.clip(probabilities, 0.0025, 0.9975)
+    return np.asarray(np.log(clipped / (1 - clipped)))

@@ -1,0 +1,158 @@
+"""From prediction files to a combined one: by a rule without labels, or by a combiner learned or read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from el4ner.combining.calibration import calibration_error
+from el4ner.combining.learned import Labels, learn, load_combiner
+from el4ner.combining.systems import read_gold, read_system, read_texts, side_by_side, to_line
+from el4ner.ensemble.combination import CombinationRule, choose_by_count, entities_of
+from el4ner.ensemble.corpus import Estimate, estimate
+from el4ner.ensemble.decision import Preference, decide
+from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.table import BoolArray, FloatArray, VoteTable, tabulate
+from el4ner.ensemble.weighted import weighted_shares
+from el4ner.errors import InputError
+from el4ner.text.spans import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to combine, and how; see the command's options of the same names."""
+
+    systems: dict[str, Path]
+    output: Path
+    rule: CombinationRule = "agreement"
+    at_least: int = 2
+    prefer: Preference = "f1"
+    nested: bool = False
+    documents: tuple[str, ...] = ()
+    gold: Path | None = None
+    fit: Path | None = None
+    combiner: Path | None = None
+    abstain: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job.
+
+    Attributes:
+        table: all candidates.
+        probabilities: ``(n,)``; of labelled documents those of cross-validation where a combiner was learned.
+        kept: ``(n,)``, which are in the output, or in the review file.
+        labels: of the labelled documents, or None.
+        report: lines for people.
+    """
+
+    table: VoteTable
+    probabilities: FloatArray
+    kept: BoolArray
+    labels: Labels | None
+    report: tuple[str, ...]
+
+
+def combine_files(job: Job) -> Result:
+    """Read, combine, write, and report.
+
+    Raises:
+        InputError: a file cannot be read or written, or does not fit the others.
+    """
+    systems = {name: read_system(path) for name, path in job.systems.items()}
+    ids, rows = side_by_side(systems)
+    table = tabulate(rows, list(systems))
+    texts = read_texts(job.documents, ids) if job.documents else None
+    labels = _labels(table, ids, read_gold(job.gold)) if job.gold else None
+    probabilities, source, missing, lines = _probabilities(job, table, texts, labels)
+    kept = _kept(job, table, probabilities, missing)
+    scored = job.rule == "agreement" or source != "label-free"
+    entities = entities_of(table, kept, probabilities if scored else None)
+    sure, doubtful = _parted(entities, job.abstain if scored else None)
+    _write(job.output, [to_line(*row, list(systems), source) for row in zip(ids, rows, sure, strict=True)])
+    if job.abstain is not None:
+        review = job.output.with_suffix(".review.jsonl")
+        _write(
+            review, [to_line(*row, list(systems), source) for row in zip(ids, rows, doubtful, strict=True) if row[2]]
+        )
+        lines.append(f"{sum(map(len, doubtful)):,} doubtful entities for review in {review}")
+    lines.insert(0, f"{len(ids):,} documents, {sum(map(len, sure)):,} entities, probabilities: {source}")
+    if labels is not None:
+        lines += _measured(table, probabilities, kept, labels)
+    return Result(table, probabilities, kept, labels, tuple(lines))
+
+
+def _probabilities(
+    job: Job, table: VoteTable, texts: Sequence[str] | None, labels: Labels | None
+) -> tuple[FloatArray, str, float, list[str]]:
+    """Probabilities, where they come from, the part of right entities that nobody found, and lines of report."""
+    if job.combiner is not None:
+        combiner = load_combiner(job.combiner)
+        found = combiner.probabilities(table, combiner.estimate(table, texts), texts)
+        return found, "labelled", combiner.missing, []
+    if job.fit is not None and labels is not None:
+        start = _with_labels(table, texts, labels)
+        learned = learn(table, start, labels, texts)
+        learned.combiner.save(job.fit)
+        found = learned.combiner.probabilities(table, start, texts)
+        found[learned.rows] = learned.held_out
+        line = f"learned from {learned.combiner.documents:,} documents, strength {learned.strength:g}, in {job.fit}"
+        return found, "labelled", learned.combiner.missing, [line]
+    if job.rule == "weighted":
+        return weighted_shares(table), "label-free", 0.0, []
+    return estimate(table, texts).probabilities, "label-free", 0.0, []
+
+
+def _with_labels(table: VoteTable, texts: Sequence[str] | None, labels: Labels) -> Estimate:
+    """The label-free estimate, where the labelled documents tell the others what their surfaces are."""
+    first = estimate(table, texts)
+    known = np.where(labels.labelled[table.document], labels.right.astype(np.float64), np.nan)
+    return estimate(table, texts, models=(first.model, first.corpus_model), known=known)
+
+
+def _kept(job: Job, table: VoteTable, probabilities: FloatArray, missing: float) -> BoolArray:
+    if job.rule in ("agreement", "weighted") or job.fit or job.combiner:
+        total = float(probabilities.sum()) * missing
+        return decide(table, probabilities, prefer=job.prefer, nested=job.nested, missing=total).kept
+    return choose_by_count(table, job.rule, job.at_least, nested=job.nested)
+
+
+def _labels(table: VoteTable, ids: Sequence[str], gold: dict[str, frozenset[Entity]]) -> Labels:
+    labelled = np.array([identity in gold for identity in ids], dtype=np.bool_)
+    if not labelled.any():
+        raise InputError("no labelled document has the id of a predicted one; give gold for the same documents")
+    sets = [gold.get(identity, frozenset()) for identity in ids]
+    return Labels(labelled, table.contains(sets), sum(map(len, sets)))
+
+
+def _measured(table: VoteTable, probabilities: FloatArray, kept: BoolArray, labels: Labels) -> list[str]:
+    mine = labels.labelled[table.document]
+    right, chosen = labels.right[mine], kept[mine]
+    tp = int((right & chosen).sum())
+    f1 = 2 * tp / max(int(chosen.sum()) + labels.n_gold, 1)
+    error = calibration_error(probabilities[mine], right)
+    return [
+        f"on {int(labels.labelled.sum()):,} labelled documents: F1 {100 * f1:.1f}, precision "
+        f"{100 * tp / max(int(chosen.sum()), 1):.1f}, recall {100 * tp / max(labels.n_gold, 1):.1f}",
+        f"expected calibration error {error:.3f}",
+    ]
+
+
+def _parted(
+    entities: Sequence[tuple[VotedEntity, ...]], limit: float | None
+) -> tuple[list[tuple[VotedEntity, ...]], list[tuple[VotedEntity, ...]]]:
+    """Entities that are sure enough, and the others."""
+    least = -1.0 if limit is None else limit
+    sure = [tuple(e for e in row if e.score is None or e.score >= least) for row in entities]
+    return sure, [tuple(e for e in row if e.score is not None and e.score < least) for row in entities]
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    try:
+        path.write_text("".join(lines), encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; give a path in a folder that exists"
+        ) from None

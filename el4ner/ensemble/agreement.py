@@ -1,0 +1,156 @@
+"""What agreement alone says of members and candidates: no labels are needed.
+
+Every candidate has a latent *appeal* ``a``, standard normal among all that could be marked, and member j marks it with
+probability ``sigmoid(alpha_j + beta_j a)`` (the two-parameter item response model; Birnbaum 1968). ``beta_j`` says how
+sharply a member tells what others find too from what they do not. Candidates that nobody marked are never seen, so the
+sample is truncated, and the unseen part is estimated with the rest. The reference is one more annotator, sharper than
+any member, who marks as much as the members do on average; a candidate's probability is that of being marked by it.
+
+Notation: n candidates, P different rows of codes, M members, Q nodes of appeal.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from el4ner.ensemble.rivals import rival_values
+from el4ner.ensemble.table import ABSTAINED, CodeArray, FloatArray, IntArray, VoteTable
+
+NODES = np.linspace(-4.0, 4.0, 33)
+"""``(Q,)``, the values of appeal over which is summed."""
+
+_PRIOR = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
+_DESIGN = np.stack([np.ones_like(NODES), NODES])
+_CENTRE = np.array([[-2.0], [1.5]])
+_PRECISION = np.array([[0.05], [4.0]])
+_LEAST_SHARPNESS, _MOST_SHARPNESS = 0.05, 3.0
+_MOST_UNSEEN = 0.9
+_KEENNESS = 4.0
+_ROUNDS = 25
+_SETTLED = 2e-3
+_SAMPLE = 20_000
+_CHUNK = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The model of M members' agreement.
+
+    Attributes:
+        values: ``(7,)``, how much each code from ``SILENT`` to ``SURE`` counts as a vote.
+        ease: ``(M,)``, alpha: how readily each member marks a candidate of mean appeal, in logits.
+        sharpness: ``(M,)``, beta, in logits per standard deviation of appeal.
+        reference: ``(Q,)``, how probably the reference marks a candidate of each appeal.
+        reliability: ``(M,)``, the F1 of each member with a colleague, as the model expects it.
+    """
+
+    values: FloatArray
+    ease: FloatArray
+    sharpness: FloatArray
+    reference: FloatArray
+    reliability: FloatArray
+
+    def probabilities(self, table: VoteTable) -> FloatArray:
+        """``(n,)``: how probably the reference marks each candidate; an estimate without labels, not a calibrated one."""
+        patterns, place, _ = _patterns(table.codes)
+        found = np.empty(len(patterns))
+        for first in range(0, len(patterns), _CHUNK):
+            rows = slice(first, first + _CHUNK)
+            found[rows] = (
+                _posterior(*_evidence(patterns[rows], self.values), self.ease, self.sharpness) @ self.reference
+            )
+        return found[place]
+
+
+def fit_agreement(table: VoteTable) -> Agreement:
+    """The model that agrees best with the members' answers, by expectation maximisation.
+
+    Of more than 20,000 candidates a fixed random part is used. Two members always come out alike but for their numbers
+    of answers: agreement cannot tell which of two is right.
+    """
+    codes = table.codes
+    if len(table) > _SAMPLE:
+        codes = codes[np.random.default_rng(0).choice(len(table), _SAMPLE, replace=False)]
+    values = rival_values(codes)
+    patterns, _, counts = _patterns(codes)
+    votes, answered = _evidence(patterns, values)
+    theta = np.repeat(_CENTRE, len(table.members), axis=1)
+    asked = np.zeros((len(NODES), len(table.members)))
+    for _ in range(_ROUNDS):
+        seen = _posterior(votes, answered, *theta) * counts[:, None]
+        unseen = _unseen(answered, counts, theta)
+        asked = (seen + unseen).T @ answered
+        updated = _maximise(theta, seen.T @ votes, asked)
+        change, theta = np.abs(updated - theta).max(initial=0.0), updated
+        if change < _SETTLED:
+            break
+    mass = asked.max(axis=1, initial=0.0)
+    marks = _sigmoid(_DESIGN.T @ theta)
+    shares, reliability = _reliability(marks, mass)
+    return Agreement(values, theta[0], theta[1], _reference(marks @ shares, mass, theta[1]), reliability)
+
+
+def _patterns(codes: CodeArray) -> tuple[CodeArray, IntArray, FloatArray]:
+    """The different rows, the place of each row among them, and their counts."""
+    patterns, place, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+    return patterns, place.ravel(), counts.astype(np.float64)
+
+
+def _evidence(patterns: CodeArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """``(P, M)`` twice: votes, in parts, and who answered."""
+    answered = patterns != ABSTAINED
+    return np.where(answered, values[np.maximum(patterns, 0)], 0.0), answered.astype(np.float64)
+
+
+def _posterior(votes: FloatArray, answered: FloatArray, ease: FloatArray, sharpness: FloatArray) -> FloatArray:
+    """``(P, Q)``: how probable each appeal is after the votes."""
+    logits = _DESIGN.T @ np.stack([ease, sharpness])
+    weights = votes @ logits.T - answered @ np.logaddexp(0, logits).T + np.log(_PRIOR)
+    weights = np.exp(weights - weights.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _unseen(answered: FloatArray, counts: FloatArray, theta: FloatArray) -> FloatArray:
+    """``(P, Q)``: how many candidates of each appeal nobody marked, for those that were seen."""
+    joint = np.exp(-answered @ np.logaddexp(0, _DESIGN.T @ theta).T) * _PRIOR
+    chance = joint.sum(axis=1, keepdims=True)
+    missed = np.minimum(chance, _MOST_UNSEEN)
+    return np.asarray(joint / chance * counts[:, None] * missed / (1 - missed))
+
+
+def _maximise(theta: FloatArray, voted: FloatArray, asked: FloatArray) -> FloatArray:
+    """Two Newton steps of every member's logistic regression of votes on appeal, towards a common centre."""
+    for _ in range(2):
+        marks = _sigmoid(_DESIGN.T @ theta)
+        slope = _DESIGN @ (voted - asked * marks) - _PRECISION * (theta - _CENTRE)
+        weight = asked * marks * (1 - marks)
+        h00, h01, h11 = weight.sum(0) + _PRECISION[0], NODES @ weight, NODES**2 @ weight + _PRECISION[1]
+        step = np.stack([h11 * slope[0] - h01 * slope[1], h00 * slope[1] - h01 * slope[0]]) / (h00 * h11 - h01**2)
+        theta = theta + np.clip(step, -1.0, 1.0)
+        theta[1] = np.clip(theta[1], _LEAST_SHARPNESS, _MOST_SHARPNESS)
+    return theta
+
+
+def _reliability(marks: FloatArray, mass: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Each member's share in an average colleague, ``(M,)``, and its F1 with that colleague; both until they settle."""
+    shares = np.full(marks.shape[1], 1 / max(marks.shape[1], 1))
+    scores = shares
+    for _ in range(10):
+        colleague = marks @ shares
+        scores = 2 * (mass * colleague) @ marks / (mass @ marks + mass @ colleague + 1e-12)
+        shares = scores / (scores.sum() + 1e-12)
+    return shares, scores
+
+
+def _reference(colleague: FloatArray, mass: FloatArray, sharpness: FloatArray) -> FloatArray:
+    """``(Q,)``: an annotator much sharper than the sharpest member, that marks as much as the average colleague."""
+    keen = _KEENNESS * sharpness.max(initial=_LEAST_SHARPNESS)
+    low, high = -5.0, 5.0
+    for _ in range(40):
+        cut = (low + high) / 2
+        low, high = (cut, high) if mass @ _sigmoid(keen * (NODES - cut)) > mass @ colleague else (low, cut)
+    return _sigmoid(keen * (NODES - low))
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    return np.asarray(0.5 * (1 + np.tanh(x / 2)))

@@ -1,0 +1,154 @@
+"""The corpus as one more member: what is probably an entity where a surface stands elsewhere speaks for it here.
+
+A surface that several documents hold is looked at in the other ones: its typed candidates' summed probability there, by
+its occurrences there, says how often it is that type. The corpus marks a candidate where this share reaches the
+threshold at which a candidate is kept, and abstains where the surface stands in no other document.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from el4ner.ensemble.agreement import Agreement, fit_agreement
+from el4ner.ensemble.decision import decide
+from el4ner.ensemble.table import ABSTAINED, EXACT, SILENT, CodeArray, FloatArray, IntArray, VoteTable
+
+_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
+_CORPUS = "(corpus)"
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What the other documents say of n candidates.
+
+    Attributes:
+        codes: ``(n,)``: ``EXACT``, ``SILENT`` or ``ABSTAINED``.
+        support: ``(n,)``, the summed probability of the same surface and type in other documents.
+        occurrences: ``(n,)``, how often the surface stands in other documents.
+    """
+
+    codes: CodeArray
+    support: FloatArray
+    occurrences: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is known of n candidates without labels.
+
+    Attributes:
+        probabilities: ``(n,)``.
+        model: of the members' agreement.
+        corpus_model: of the agreement of members and corpus; None where there are no texts.
+        corpus: what the corpus says.
+    """
+
+    probabilities: FloatArray
+    model: Agreement
+    corpus_model: Agreement | None
+    corpus: Corpus
+
+
+def estimate(
+    table: VoteTable,
+    texts: Sequence[str] | None = None,
+    *,
+    models: tuple[Agreement, Agreement | None] | None = None,
+    known: FloatArray | None = None,
+) -> Estimate:
+    """Probabilities of all candidates without labels; with the documents' texts, the corpus takes part in a second fit.
+
+    Args:
+        table: the candidates.
+        texts: of each document; None: not known.
+        models: of members, and of members and corpus, from an earlier estimate; None: fitted to this table.
+        known: ``(n,)``, 1 or 0 for candidates of labelled documents, else NaN; it is what the corpus says elsewhere.
+    """
+    model, corpus_model = models or (fit_agreement(table), None)
+    probabilities = model.probabilities(table)
+    if texts is None or not len(table) or (models and not corpus_model):
+        return Estimate(probabilities, model, None, _silence(len(table)))
+    certain = probabilities if known is None else np.where(np.isnan(known), probabilities, known)
+    corpus = ask_corpus(table, texts, certain)
+    with_corpus = add_corpus(table, corpus.codes)
+    corpus_model = corpus_model or fit_agreement(with_corpus)
+    return Estimate(corpus_model.probabilities(with_corpus), model, corpus_model, corpus)
+
+
+def add_corpus(table: VoteTable, codes: CodeArray) -> VoteTable:
+    """The table with the corpus as its last member."""
+    return replace(table, members=(*table.members, _CORPUS), codes=np.column_stack([table.codes, codes]))
+
+
+def ask_corpus(table: VoteTable, texts: Sequence[str], probabilities: FloatArray) -> Corpus:
+    """What the other documents say of each candidate.
+
+    Args:
+        table: the candidates.
+        texts: of each document.
+        probabilities: ``(n,)``, of each candidate so far.
+    """
+    limit = max(decide(table, probabilities).threshold, 1e-6)
+    keys = [
+        " ".join(_tokens(texts[document][start:end]))
+        for document, start, end in zip(table.document.tolist(), table.start.tolist(), table.end.tolist(), strict=True)
+    ]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(key for key in keys if key))}
+    surface = np.array([numbers.get(key, len(numbers)) for key in keys], dtype=np.int64)
+    elsewhere = _elsewhere(_occurrences(texts, numbers), surface, table.document)
+    support = _support_elsewhere(table, surface, probabilities)
+    said = np.where(support >= limit * elsewhere, np.int8(EXACT), np.int8(SILENT))
+    codes = np.where((elsewhere > 0) & (surface < len(numbers)), said, np.int8(ABSTAINED)).astype(np.int8)
+    return Corpus(codes, support, elsewhere)
+
+
+def _silence(n: int) -> Corpus:
+    return Corpus(np.full(n, np.int8(ABSTAINED)), np.zeros(n), np.zeros(n, dtype=np.int64))
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text.casefold())
+
+
+def _occurrences(texts: Sequence[str], numbers: Mapping[str, int]) -> IntArray:
+    """``(found, 2)``: surface and document of every occurrence of a surface, token by token."""
+    lengths: dict[str, set[int]] = {}
+    for key in numbers:
+        tokens = key.split(" ")
+        lengths.setdefault(tokens[0], set()).add(len(tokens))
+    found = [
+        (number, place) for place, text in enumerate(texts) for number in _in_text(_tokens(text), lengths, numbers)
+    ]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def _in_text(tokens: list[str], lengths: Mapping[str, set[int]], numbers: Mapping[str, int]) -> Iterator[int]:
+    for first, token in enumerate(tokens):
+        for length in lengths.get(token, ()):
+            number = numbers.get(token if length == 1 else " ".join(tokens[first : first + length]))
+            if number is not None and first + length <= len(tokens):
+                yield number
+
+
+def _elsewhere(occurrences: IntArray, surface: IntArray, document: IntArray) -> IntArray:
+    """``(n,)``: occurrences of each candidate's surface in other documents."""
+    width = int(document.max(initial=0)) + 1
+    width = max(width, int(occurrences[:, 1].max(initial=0)) + 1)
+    total = np.bincount(occurrences[:, 0], minlength=int(surface.max(initial=0)) + 1)
+    places, counts = np.unique(occurrences[:, 0] * width + occurrences[:, 1], return_counts=True)
+    if not len(places):
+        return np.zeros(len(surface), dtype=np.int64)
+    wanted = surface * width + document
+    at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+    here = np.where(places[at] == wanted, counts[at], 0)
+    return np.asarray(total[surface] - here)
+
+
+def _support_elsewhere(table: VoteTable, surface: IntArray, probabilities: FloatArray) -> FloatArray:
+    """``(n,)``: the summed probability of candidates of the same surface and type in other documents."""
+    typed = surface * max(len(table.types), 1) + table.type
+    _, group = np.unique(typed, return_inverse=True)
+    _, local = np.unique(typed * (table.n_documents + 1) + table.document, return_inverse=True)
+    return np.asarray(np.bincount(group, probabilities)[group] - np.bincount(local, probabilities)[local])

@@ -1,0 +1,44 @@
+"""How much an overlapping span, or a doubtful or sure vote, counts as a vote for a candidate: learned from agreement."""
+
+import numpy as np
+
+from el4ner.ensemble.table import DOUBTFUL, N_CODES, CodeArray, FloatArray, VoteTable, overlapping
+
+_STRENGTH = 30.0
+_LEAST, _MOST = -0.5, 1.5
+
+
+def rival_values(codes: CodeArray) -> FloatArray:
+    """``(7,)``: the part of a vote that each code is worth; silence is 0, and votes are 1 on average.
+
+    A code is worth as much as it raises the chance that a further member marks the candidate exactly, measured where a
+    third member has marked it, so that the candidate would be seen in any case. With fewer than three members there is
+    nothing to measure: a rival then counts nothing, and every vote 1. Few cases are drawn towards these values.
+    """
+    votes = (codes >= DOUBTFUL).sum(axis=1)
+    answered = (codes >= 0).sum(axis=1)
+    confirmed, cases = np.zeros(N_CODES), np.zeros(N_CODES)
+    for code in range(N_CODES):
+        holders = (codes == code).sum(axis=1)
+        others = votes - (code >= DOUBTFUL)
+        confirmed[code] = (holders * np.maximum(others, 0) * (others - 1)).sum()
+        cases[code] = (holders * np.maximum(others, 0) * np.maximum(answered - 2, 0)).sum()
+    defaults = np.where(np.arange(N_CODES) >= DOUBTFUL, 1.0, 0.0)
+    with_vote = confirmed[DOUBTFUL:].sum() / max(cases[DOUBTFUL:].sum(), 1)
+    silent = confirmed[0] / max(cases[0], 1)
+    if with_vote <= silent or not cases[0]:
+        return defaults
+    measured = (confirmed / np.maximum(cases, 1) - silent) / (with_vote - silent)
+    trust = cases / (cases + _STRENGTH)
+    values = np.clip(trust * measured + (1 - trust) * defaults, _LEAST, _MOST)
+    values[0] = 0.0
+    return np.asarray(values)
+
+
+def strongest_rival(table: VoteTable, strengths: FloatArray) -> FloatArray:
+    """``(n,)``: the greatest strength among the candidates that overlap each one, or -inf where there is none."""
+    strongest = np.full(len(table), -np.inf)
+    for one, two in overlapping(table.document, table.start, table.end):
+        np.maximum.at(strongest, one, strengths[two])
+        np.maximum.at(strongest, two, strengths[one])
+    return strongest

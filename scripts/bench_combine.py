@@ -1,0 +1,151 @@
+"""Every rule on made-up and recorded ensembles, against each single member and every plain count; and the cost.
+
+    python scripts/bench_combine.py made-up
+    python scripts/bench_combine.py recorded RECORDED.jsonl [--labelled 100] [--splits 20]
+    python scripts/bench_combine.py cost [--sentences 100000] [--members 10]
+
+F1 is strict and in percent. "best member" and "best count" are chosen in hindsight, by the gold labels.
+"""
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from combine_bench.labelled import splits
+from combine_bench.recorded import Recorded, read_recorded
+from combine_bench.synthetic import RECIPES, Recipe, make
+
+from el4ner.ensemble.combination import CombinationRule, choose_by_count
+from el4ner.ensemble.corpus import estimate
+from el4ner.ensemble.decision import decide
+from el4ner.ensemble.table import BoolArray, VoteTable, tabulate
+from el4ner.ensemble.weighted import weighted_shares
+
+COUNTING: tuple[CombinationRule, ...] = ("plurality", "two-stage")
+
+
+def f1(kept: BoolArray, right: BoolArray, n_gold: int) -> float:
+    """Micro-F1 in percent."""
+    return 200 * int((kept & right).sum()) / max(int(kept.sum()) + n_gold, 1)
+
+
+def hindsight(table: VoteTable, right: BoolArray, n_gold: int) -> tuple[float, float]:
+    """F1 of the best member, and of the best count."""
+    votes = table.votes
+    singles = [f1(votes[:, m], right, n_gold) for m in range(len(table.members))]
+    counts = [f1(votes.sum(axis=1) >= k, right, n_gold) for k in range(1, len(table.members) + 1)]
+    return max(singles), max(counts)
+
+
+def row(name: str, table: VoteTable, right: BoolArray, n_gold: int, texts: list[str] | None = None) -> list[float]:
+    """Print one line of the table of rules; gives its numbers."""
+    kept = [decide(table, estimate(table).probabilities).kept]
+    if texts is not None:
+        kept.insert(0, decide(table, estimate(table, texts).probabilities).kept)
+    kept.append(decide(table, weighted_shares(table)).kept)
+    kept += [choose_by_count(table, rule) for rule in COUNTING]
+    scores = [*hindsight(table, right, n_gold), *(f1(mask, right, n_gold) for mask in kept)]
+    print(f"| {name} | " + " | ".join(f"{score:.1f}" for score in scores) + " |", flush=True)
+    return scores
+
+
+def head(*names: str) -> None:
+    """Print the head of a table."""
+    print("| " + " | ".join(names) + " |\n|" + "---|" * len(names))
+
+
+def made_up() -> None:
+    """The named recipes, and 24 drawn at random."""
+    head("ensemble", "best member", "best count", "agreement", "weighted", *COUNTING)
+    for number, (name, recipe) in enumerate(RECIPES.items()):
+        row(name, *make(recipe, 150, number))
+    rng = np.random.default_rng(7)
+    rows = [row(f"random {n}", *make(_random(rng), int(rng.integers(60, 300)), n)) for n in range(24)]
+    print("random ones, mean: " + " ".join(f"{score:.1f}" for score in np.mean(rows, axis=0)))
+
+
+def recorded(data: Recorded, labelled: int, n_splits: int) -> None:
+    """Each setting of recorded answers, and all together; then with labels."""
+    head("setting", "best member", "best count", "agreement and corpus", "agreement", "weighted", *COUNTING)
+    tables = {setting: tabulate(*data.chosen(setting)) for setting in [*data.settings, ""]}
+    n_gold = sum(map(len, data.gold))
+    for setting, table in tables.items():
+        row(setting or "all", table, table.contains(data.gold), n_gold, data.texts)
+    if n_splits:
+        print(
+            f"\n{n_splits} splits, {labelled} labelled sentences, tested on the others; p: paired, sentences resampled\n"
+        )
+        head(
+            "setting",
+            "best member",
+            "best count",
+            "label-free",
+            "learned",
+            "gain",
+            "p",
+            "calibration error",
+            "label-free",
+        )
+        for setting, table in tables.items():
+            print(f"| {setting or 'all'} | {splits(table, data, labelled, n_splits)} |", flush=True)
+
+
+def cost(n_sentences: int, n_members: int) -> None:
+    """Seconds and memory from answers in memory to the decision, without texts."""
+    recipe = Recipe([0.6] * n_members, [0.5] * n_members, [0.2] * n_members)
+    table, _, _ = make(recipe, n_sentences)
+    answers: list[dict[str, set[object]]] = [{name: set() for name in table.members} for _ in range(n_sentences)]
+    for index, member in zip(*np.nonzero(table.votes), strict=True):
+        answers[table.document[index]][table.members[member]].add(table.entity(index))
+    before = time.process_time()
+    table = tabulate(answers, table.members)  # type: ignore[arg-type]
+    kept = decide(table, estimate(table).probabilities).kept
+    seconds = time.process_time() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{n_members} members, {n_sentences:,} sentences, {len(table):,} candidates, {int(kept.sum()):,} kept: "
+        f"{seconds:.1f} s of one core, {peak:.2f} GiB at most"
+    )
+
+
+def _random(rng: np.random.Generator) -> Recipe:
+    n_members = int(rng.integers(3, 8))
+    kin = rng.random() < 0.5
+    worth = rng.normal(0, 0.6, n_members) + rng.normal(0, 0.3)
+    return Recipe(
+        recall=1 / (1 + np.exp(-(0.3 + worth))),
+        noise=rng.gamma(2, 0.4, n_members) * np.exp(-0.5 * worth),
+        slips=np.clip(0.2 * np.exp(-0.6 * worth), 0.03, 0.5),
+        families=rng.integers(0, max(2, n_members // 2), n_members) if kin else None,
+        kinship=rng.uniform(0.5, 2),
+        lures=rng.uniform(1, 6),
+        lure_appeal=rng.uniform(0.5, 2.5),
+        difficulty=rng.uniform(0.5, 2),
+    )
+
+
+def main() -> None:
+    """Run one of the three."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("made-up")
+    command = commands.add_parser("recorded")
+    command.add_argument("recorded", type=Path)
+    command.add_argument("--labelled", type=int, default=100)
+    command.add_argument("--splits", type=int, default=20)
+    command = commands.add_parser("cost")
+    command.add_argument("--sentences", type=int, default=100_000)
+    command.add_argument("--members", type=int, default=10)
+    options = parser.parse_args()
+    if options.command == "made-up":
+        made_up()
+    elif options.command == "recorded":
+        recorded(read_recorded(options.recorded), options.labelled, options.splits)
+    else:
+        cost(options.sentences, options.members)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Parts of the benchmark of combination: made-up ensembles, and recorded ones."""

@@ -1,0 +1,161 @@
+"""The learned combiner, calibration, advice, and the command with labels."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from el4ner.combine import main
+from el4ner.combining.advise import smallest_set
+from el4ner.combining.calibration import calibration_error, fit_curve, risk_coverage
+from el4ner.combining.learned import Labels, learn, load_combiner
+from el4ner.ensemble.corpus import estimate
+from el4ner.ensemble.decision import decide
+from el4ner.ensemble.table import VoteTable, tabulate
+from el4ner.errors import InputError
+from el4ner.text.spans import Entity
+
+
+def liars(n_documents: int = 80) -> tuple[VoteTable, list[set[Entity]]]:
+    """Two members that agree on mistakes, and one that is right: only labels can tell."""
+    rng = random.Random(3)
+    rows, gold = [], []
+    for _ in range(n_documents):
+        real = {Entity(10 * i, 10 * i + 5, "A") for i in range(3)}
+        lure = {Entity(10 * i, 10 * i + 5, "B") for i in range(5, 8)}
+        hits = [frozenset(e for e in s if rng.random() < 0.8) for s in (real, real, lure)]
+        kin = [frozenset(e for e in lure if rng.random() < 0.8) for _ in range(2)]
+        rows.append({"good": hits[0], "x": hits[1] | kin[0] | hits[2], "y": kin[1] | hits[2]})
+        gold.append(real)
+    return tabulate(rows, ["good", "x", "y"]), gold
+
+
+def labels_of(table: VoteTable, gold: list[set[Entity]], first: int) -> Labels:
+    known = np.arange(table.n_documents) < first
+    return Labels(known, table.contains(gold), sum(map(len, gold[:first])))
+
+
+def f1(table: VoteTable, chances: np.ndarray, gold: list[set[Entity]], first: int) -> float:
+    rows = np.flatnonzero(table.document >= first)
+    kept = rows[decide(table.take(rows), chances[rows]).kept]
+    right = table.contains(gold)[kept].sum()
+    return float(2 * right / (len(kept) + sum(map(len, gold[first:]))))
+
+
+def test_twenty_labelled_documents_unmask_members_that_err_together():
+    table, gold = liars()
+    start = estimate(table)
+    learned = learn(table, start, labels_of(table, gold, 20))
+    better = f1(table, learned.combiner.probabilities(table, start), gold, 20)
+    assert better > f1(table, start.probabilities, gold, 20) + 0.05
+    assert better > 0.85
+
+
+def test_held_out_probabilities_are_calibrated_and_come_from_other_documents():
+    table, gold = liars(200)
+    labels = labels_of(table, gold, 200)
+    learned = learn(table, estimate(table), labels)
+    assert calibration_error(learned.held_out, labels.right[learned.rows]) <= 0.05
+
+
+def test_a_saved_combiner_says_the_same(tmp_path: Path):
+    table, gold = liars()
+    start = estimate(table)
+    combiner = learn(table, start, labels_of(table, gold, 30)).combiner
+    combiner.save(tmp_path / "c.json")
+    loaded = load_combiner(tmp_path / "c.json")
+    assert loaded.probabilities(table, loaded.estimate(table)) == pytest.approx(combiner.probabilities(table, start))
+    with pytest.raises(InputError, match="same names"):
+        loaded.estimate(tabulate([], ["good"]))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "model": 3}'])
+def test_what_is_no_combiner_is_refused(tmp_path: Path, content: str):
+    (tmp_path / "c.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match="combiner"):
+        load_combiner(tmp_path / "c.json")
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
+def test_a_curve_keeps_the_order_and_gives_probabilities(pairs: list[tuple[float, bool]]):
+    chances, right = np.array([p for p, _ in pairs]), np.array([r for _, r in pairs])
+    fitted = fit_curve(chances, right)(chances)
+    assert ((fitted >= 0) & (fitted <= 1)).all()
+    assert (np.diff(fitted[np.argsort(chances, kind="stable")]) >= -1e-12).all()
+
+
+def test_a_curve_corrects_overconfidence():
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0.05, 0.95, 4000)
+    stated = 1 / (1 + (1 / true - 1) ** 3)
+    right = rng.random(4000) < true
+    assert calibration_error(stated, right) > 0.1
+    assert calibration_error(fit_curve(stated, right)(stated), right) < 0.03
+
+
+def test_risk_is_the_share_wrong_among_the_surest():
+    coverage, risk = risk_coverage(np.array([0.2, 0.9, 0.5]), np.array([False, True, False]))
+    assert coverage.tolist() == pytest.approx([1 / 3, 2 / 3, 1])
+    assert risk.tolist() == pytest.approx([0, 1 / 2, 2 / 3])
+
+
+def test_advice_leaves_out_a_member_that_only_repeats_another():
+    rng = random.Random(1)
+    rows = []
+    for _ in range(60):
+        real = {Entity(10 * i, 10 * i + 5, "A") for i in range(4)}
+        noise = [{Entity(s, s + 5, "A") for s in rng.sample(range(100, 900, 10), 2)} for _ in range(3)]
+        one, two, three = (frozenset(e for e in real if rng.random() < 0.75) | n for n in noise)
+        rows.append({"one": one, "twin": one, "two": two, "three": three})
+    table = tabulate(rows, ["one", "twin", "two", "three"])
+    gold = [{Entity(10 * i, 10 * i + 5, "A") for i in range(4)}] * 60
+    kept = set(smallest_set(table, np.ones(len(table)), labels_of(table, gold, 60)))
+    assert {2, 3} <= kept
+    assert len(kept & {0, 1}) == 1
+
+
+def test_the_command_learns_reuses_reviews_and_advises(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    table, gold = liars(40)
+    systems = []
+    for member, name in enumerate(table.members):
+        records = [{"id": f"d{n}", "entities": []} for n in range(40)]
+        for row in np.flatnonzero(table.votes[:, member]):
+            entity = table.entity(int(row))
+            records[table.document[row]]["entities"].append(
+                dict(zip(("start", "end", "type"), astuple(entity), strict=True))
+            )
+        systems.append(f"{name}={_jsonl(tmp_path / f'{name}.jsonl', records)}")
+    known = [
+        {
+            "id": f"d{n}",
+            "text": "x" * 100,
+            "entities": [dict(zip(("start", "end", "type"), astuple(e), strict=True)) for e in gold[n]],
+        }
+        for n in range(30)
+    ]
+    labelled, model, output = _jsonl(tmp_path / "gold.jsonl", known), tmp_path / "m.json", tmp_path / "o.jsonl"
+    fit = [*systems, "--gold", str(labelled), "--fit", str(model), "--abstain", "0.9", "--advise"]
+    assert main([*fit, "--output", str(output)]) == 0
+    said = capsys.readouterr().err
+    assert "expected calibration error" in said
+    assert "smallest set" in said
+    records = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert {r["calibration"] for r in records} == {"labelled"}
+    assert all(0.9 <= e["score"] <= 1 for r in records for e in r["entities"])
+    assert (tmp_path / "o.review.jsonl").exists()
+    assert main([*systems, "--combiner", str(model), "--output", str(output)]) == 0
+    assert main([*systems, "--fit", str(model), "--output", str(output)]) == 2
+    assert main([*systems, "--plots", str(tmp_path / "p"), "--output", str(output)]) == 2
+
+
+def astuple(entity: Entity) -> tuple[int, int, str]:
+    return entity.start, entity.end, entity.type
+
+
+def _jsonl(path: Path, records: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
