@@ -130,8 +130,9 @@ class MemberConfig(Section):
         default=("en", "zh"), description="Windows of other languages are not sent to it."
     )
     device: str = Field(default="cpu", description="local: cpu, cuda or cuda:N.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="local: precision of the weights."
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = Field(
+        default="float32",
+        description="local: precision of the weights; int8: linear layers in 8 bits, on the CPU alone, about twice as fast.",
     )
     batch_tokens: int = Field(default=4096, ge=64, description="local: most tokens (padding included) in one batch.")
     constrain: bool = Field(
@@ -155,6 +156,8 @@ class MemberConfig(Section):
 
     @model_validator(mode="after")
     def _engine_fields(self) -> "MemberConfig":
+        if self.dtype == "int8" and self.device != "cpu":
+            raise ValueError("dtype int8 works on the CPU alone; on a GPU use float16 or bfloat16")
         if any(weight <= 0 for weight in self.weight.values()):
             raise ValueError("weight must be above 0; leave a language out of languages instead")
         if self.engine == "vllm" and not self.endpoint:

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Engine:
         try:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
             model = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=getattr(torch, dtype), use_safetensors=True
+                folder, dtype=torch.float32 if dtype == "int8" else getattr(torch, dtype), use_safetensors=True
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(
@@ -60,6 +61,8 @@ class Engine:
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.model = _with_adapter(model, adapter).to(device).eval()
+        if dtype == "int8":
+            _quantise(self.model)
         self.context = _context(self.model.config, self.tokenizer)
         self._takes_positions = "position_ids" in inspect.signature(self.model.forward).parameters
         self._device = device
@@ -190,6 +193,15 @@ class Engine:
 def special_tokens(tokenizer: Any) -> list[str]:
     """Control tokens of a tokenizer, sorted: what must be made harmless wherever it stands in a text."""
     return sorted({str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special})
+
+
+def _quantise(model: Any) -> None:
+    """Linear layers but the output layer in 8 bits, inputs scaled as they come: about twice the speed on a CPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the function is to move to another package one day
+        quantise: Any = torch.ao.quantization
+        linear = {torch.nn.Linear: quantise.per_channel_dynamic_qconfig}
+        quantise.quantize_dynamic(model.base_model, linear, dtype=torch.qint8, inplace=True)
 
 
 def _with_adapter(model: Any, adapter: Path | None) -> Any:

@@ -175,3 +175,20 @@ def test_an_adapter_that_would_leave_the_base_model_as_it_is_is_refused(tiny_mod
     save_file({name.replace("layers", "blocks"): t for name, t in load_file(weights).items()}, weights)
     with pytest.raises(ModelError, match="lacks 8 of the tensors"):
         Engine(tiny_model("qwen3"), folder, "cpu", "float32", {})
+
+
+def test_eight_bits_say_nearly_the_same(tiny_model: Callable[..., Path]):
+    exact, rough = (Engine(tiny_model("qwen3"), None, "cpu", dtype, {}) for dtype in ("float32", "int8"))
+    kinds = {
+        type(module).__module__ for module in rough.model.base_model.modules() if "Linear" in type(module).__name__
+    }
+    assert kinds and all("quantized" in kind for kind in kinds)
+    prompts = [exact.prompt(ask(text)) for text in TEXTS]
+    wanted = [[3, 4, 5]] * len(prompts)
+    for one, other in zip(exact.next_token(prompts, wanted), rough.next_token(prompts, wanted), strict=True):
+        assert one == pytest.approx(other, abs=0.5)
+        assert one != other
+    copies = [exact.copy_task(text) for text in TEXTS]
+    limits = [copy.longest for copy in copies if copy]
+    for text, out in zip(TEXTS, rough.generate(prompts, copies, limits), strict=True):
+        assert out.finished and letters(out.text) == letters(exact.tokenizer.decode(exact.copy_task(text).source))
