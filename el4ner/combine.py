@@ -8,8 +8,9 @@ from pathlib import Path
 from el4ner.combining.advise import advice
 from el4ner.combining.job import Job, combine_files
 from el4ner.combining.plots import plot
+from el4ner.commands import OK, run_command
 from el4ner.ensemble.combination import RULES
-from el4ner.errors import El4nerError, InputError
+from el4ner.errors import InputError
 
 _EPILOG = """\
 examples:
@@ -18,13 +19,15 @@ examples:
   python -m el4ner.combine a=new-a.jsonl b=new-b.jsonl --combiner two.json --output new.jsonl
 
 A record with the status failed, or none, is an abstention; an empty list says
-"nothing there". Exit code: 0, or 2 where something cannot be read."""
+"nothing there". Exit code: 0; 2 where something cannot be read or written; 130
+where it was interrupted."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, or 2 with a message on standard error."""
+    """Run the command; returns its exit code: 0, or 2 or 130 with a message on standard error."""
     options = _parser().parse_args(argv)
-    try:
+
+    def work() -> int:
         job = _job(options)
         result = combine_files(job)
         print("\n".join(result.report), file=sys.stderr)
@@ -32,10 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("\n".join(advice(result.table, result.probabilities, result.labels)), file=sys.stderr)
         if options.plots:
             plot(options.plots, result)
-    except El4nerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return OK
+
+    return run_command("combine", work)
 
 
 def _job(options: argparse.Namespace) -> Job:

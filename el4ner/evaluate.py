@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from el4ner.errors import El4nerError, InputError
+from el4ner.commands import OK, run_command
+from el4ner.errors import InputError
 from el4ner.scoring.export import as_dict
 from el4ner.scoring.labels import TypeSelection, parse_renaming
 from el4ner.scoring.report import Report, score_files
@@ -31,23 +32,24 @@ examples:
 Gold and predictions are JSON lines (.jsonl) or columns (.conll .bio .iob2
 .bmes). JSON lines meet gold by id; columns by "# id = ..." comments, else by
 order.
-Exit code: 0, or 2 where something cannot be read."""
+Exit code: 0; 2 where something cannot be read or written; 130 where it was
+interrupted."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, or 2 with a message on standard error."""
+    """Run the command; returns its exit code: 0, or 2 or 130 with a message on standard error."""
     options = _parser().parse_args(argv)
-    try:
+
+    def work() -> int:
         kept = frozenset(options.types) if options.types else None
         selection = TypeSelection(parse_renaming(options.map), kept)
         report = score_files(options.gold, options.pred, options.names, selection, options.samples, options.seed)
         if options.json:
             write_json(report, options.json)
-    except El4nerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print_report(report, Console())
-    return 0
+        print_report(report, Console())
+        return OK
+
+    return run_command("evaluate", work)
 
 
 def write_json(report: Report, path: Path) -> None:
@@ -74,7 +76,15 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--gold", type=Path, required=True, metavar="FILE", help="labelled documents")
+    add(
+        "--gold",
+        type=Path,
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="labelled documents: one or more files, scored together",
+    )
     add(
         "--pred",
         type=Path,

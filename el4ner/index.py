@@ -13,27 +13,28 @@ go_offline()
 from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 
+from el4ner.commands import OK, run_command  # noqa: E402
 from el4ner.config import Config, load_config  # noqa: E402
-from el4ner.errors import ConfigError, El4nerError  # noqa: E402
+from el4ner.errors import ConfigError  # noqa: E402
 from el4ner.text.documents import Document  # noqa: E402
 from el4ner.text.language import detect  # noqa: E402
 from el4ner.text.spans import Span  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0, or 2 where it could not be done."""
+    """Run the command; returns the exit code: 0, 2 where it could not be done, 130 where it was interrupted."""
     options = _parser().parse_args(arguments)
-    try:
+
+    def work() -> int:
         config = load_config(options.config)
         if options.pool is not None:
             config = config.model_copy(
                 update={"pool": config.pool.model_copy(update={"path": str(options.pool.resolve())})}
             )
         build(config, options.output, options.spans or config.pool.spans, options.quiet)
-    except El4nerError as error:
-        print(f"el4ner.index: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return OK
+
+    return run_command("index", work)
 
 
 def build(config: Config, output: Path, source: str, quiet: bool = False) -> None:

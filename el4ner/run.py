@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from el4ner.commands import INTERRUPTED, OK, run_command
 from el4ner.environment import go_offline
-from el4ner.errors import ConfigError, El4nerError
+from el4ner.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from el4ner.config import Config
     from el4ner.text.documents import Document
 
-OK, SOME_FAILED, CANNOT, MAX_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
+SOME_FAILED, MAX_FAILURES = 1, 3
 EPILOG = """\
 exit codes: 0 all documents have their predictions; 1 some failed (each record says why); 2 cannot begin or go on;
 3 stopped by --max-failures; 130 interrupted. After 2, 3 and 130 the same command goes on where the run was.
@@ -36,16 +37,13 @@ def main(arguments: Sequence[str] | None = None, build: "Build | None" = None) -
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     go_offline()
-    try:
+
+    def work() -> int:
         if options.purge:
             return _purge(options)
         return _dry_run(options, build) if options.dry_run else _job(options, words, build)
-    except El4nerError as error:
-        return _cannot(str(error))
-    except OSError as error:
-        return _cannot(f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}")
-    except KeyboardInterrupt:
-        return INTERRUPTED
+
+    return run_command("run", work)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -188,11 +186,6 @@ def _count(word: str) -> int:
     if not word.isdecimal():
         raise argparse.ArgumentTypeError(f"{word!r} is no whole number of 0 or more")
     return int(word)
-
-
-def _cannot(message: str) -> int:
-    print(f"el4ner.run: {message}", file=sys.stderr)
-    return CANNOT
 
 
 if __name__ == "__main__":

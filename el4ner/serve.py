@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from el4ner.commands import OK, run_command
 from el4ner.environment import go_offline
-from el4ner.errors import El4nerError
 
-OK, FAILED, CANNOT, NOTHING, INTERRUPTED = 0, 1, 2, 3, 130
+FAILED, NOTHING = 1, 3
 EPILOG = """\
 exit codes: 0 done (start, status: every member answers); 1 a member does not come up or does not answer;
 2 cannot begin (the message says why); 3 status: nothing runs; 130 interrupted (servers in the background go on).
@@ -20,16 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
     go_offline()
-    try:
-        return int(options.run(options))
-    except El4nerError as error:
-        print(f"el4ner.serve: {error}", file=sys.stderr)
-        return CANNOT
-    except OSError as error:
-        print(f"el4ner.serve: {error.filename or 'a file'}: {error.strerror or type(error).__name__}", file=sys.stderr)
-        return CANNOT
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return run_command("serve", lambda: int(options.run(options)))
 
 
 def _plan(options: argparse.Namespace) -> int:

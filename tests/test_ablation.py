@@ -1,6 +1,7 @@
 """The rows and cells of the ablation table say what they claim to say."""
 
 import asyncio
+import io
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import ablate  # noqa: E402
 from ablation.bench import Counted, Tally  # noqa: E402
 from ablation.scores import Block, Cost, Scores  # noqa: E402
-from ablation.table import BLOCK_WIDTH, HEAD, cells, short  # noqa: E402
+from ablation.table import BLOCK_WIDTH, HEAD, cells, print_table, short  # noqa: E402
 from ablation.variants import ENSEMBLE, changed, make_variants  # noqa: E402
 
 STARTER = load_config(ROOT / "configs" / "starter.yaml")
@@ -91,6 +92,18 @@ def test_cells_stand_below_their_heads(cost):
     text = cells(Block("dev", 3, {"row": perfect}, {"row": cost}), "row")
     assert len(text) == len(HEAD) == BLOCK_WIDTH
     assert text.split()[:4] == ["100", "100", "100*", "100"]
+
+
+@pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "─"), ("ascii", "-")])
+def test_the_rule_is_as_wide_as_the_table_on_every_terminal(encoding, sign, monkeypatch):
+    scores = Scores(0.5, 0.5, 0.5, 0.5, difference=0.0, p_value=1.0, failed=1, partial=0)
+    blocks = [Block(name, 3, {ENSEMBLE: scores}, {ENSEMBLE: Cost(1.0, 2.0)}) for name in ("one", "two")]
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_table(blocks, make_variants(STARTER)[:1])
+    stream.flush()
+    lines = stream.buffer.getvalue().decode(encoding).splitlines()
+    assert lines[2] == sign * 80 and max(map(len, lines)) == 80
 
 
 def test_short_numbers():

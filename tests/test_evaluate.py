@@ -2,10 +2,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from el4ner.errors import ConfigError
+from el4ner.errors import ConfigError, InputError
 from el4ner.evaluate import TypeSelection, as_dict, main, score_files
 
 TEXT = "Ada Quill met Bo Rand in Vexport."
@@ -44,7 +45,7 @@ def poor(tmp_path):
 
 
 def test_scores_by_hand(gold, good, poor):
-    report = score_files(gold, [good, poor], samples=200)
+    report = score_files([gold], [good, poor], samples=200)
     result = as_dict(report)
     first, second = result["systems"]
     assert (first["micro"]["tp"], first["micro"]["fp"], first["micro"]["fn"]) == (24, 1, 0)
@@ -70,7 +71,7 @@ def test_scores_by_hand(gold, good, poor):
 
 
 def test_notes_say_what_is_missing_and_what_does_not_meet(gold, good, poor):
-    notes = "\n".join(score_files(gold, [good, poor], samples=20).notes)
+    notes = "\n".join(score_files([gold], [good, poor], samples=20).notes)
     assert "poor: 2 of 9 gold documents are not in the file" in notes
     assert "poor: 1 document(s) failed" in notes
     assert "good: 1 prediction(s) of type 'PERSON', which gold never has" in notes
@@ -78,18 +79,36 @@ def test_notes_say_what_is_missing_and_what_does_not_meet(gold, good, poor):
 
 
 def test_types_can_be_renamed_and_left_out(gold, good):
-    report = score_files(gold, [good], selection=TypeSelection({"PERSON": "", "LOC": "PLACE"}), samples=20)
+    report = score_files([gold], [good], selection=TypeSelection({"PERSON": "", "LOC": "PLACE"}), samples=20)
     assert report.systems[0].strict.f1 == 1
     assert report.gold_types == {"PER": 16, "PLACE": 8}
-    only = score_files(gold, [good], selection=TypeSelection(kept=frozenset({"LOC"})), samples=20)
+    only = score_files([gold], [good], selection=TypeSelection(kept=frozenset({"LOC"})), samples=20)
     assert (only.systems[0].strict.gold, only.n_empty, only.n_documents) == (8, 1, 9)
+
+
+def test_gold_may_lie_in_several_files(gold, good, tmp_path, capsys):
+    lines = gold.read_text(encoding="utf-8").splitlines(keepends=True)
+    halves = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    halves[0].write_text("".join(lines[:4]), encoding="utf-8")
+    halves[1].write_text("".join(lines[4:]), encoding="utf-8")
+    apart, whole = as_dict(score_files(halves, [good], samples=20)), as_dict(score_files([gold], [good], samples=20))
+    assert apart["systems"] == whole["systems"] and apart["gold"]["documents"] == 9
+    assert [Path(held["path"]).name for held in apart["gold"]["files"]] == ["a.jsonl", "b.jsonl"]
+    assert main(["--gold", *map(str, halves), "--pred", str(good), "--samples", "20"]) == 0
+    assert "9 documents" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_id_in_two_gold_files_is_refused(gold, good, tmp_path):
+    other = write(tmp_path / "other.jsonl", [{"id": "d3", "text": TEXT, "entities": []}])
+    with pytest.raises(InputError, match=r"'d3' stands in .*gold.jsonl and in .*other.jsonl; make the ids differ"):
+        score_files([gold, other], [good], samples=20)
 
 
 def test_names_come_from_files_or_their_folders(gold, good, tmp_path):
     one = write(tmp_path / "one" / "predictions.jsonl", [])
     two = write(tmp_path / "two" / "predictions.jsonl", [])
-    assert [system.name for system in score_files(gold, [one, two], samples=20).systems] == ["one", "two"]
-    assert [system.name for system in score_files(gold, [good], samples=20).systems] == ["good"]
+    assert [system.name for system in score_files([gold], [one, two], samples=20).systems] == ["one", "two"]
+    assert [system.name for system in score_files([gold], [good], samples=20).systems] == ["good"]
 
 
 @pytest.mark.parametrize(
@@ -103,12 +122,12 @@ def test_names_come_from_files_or_their_folders(gold, good, tmp_path):
 )
 def test_what_does_not_fit_is_refused(gold, good, more, message):
     with pytest.raises(ConfigError, match=message):
-        score_files(**{"gold": gold, "predictions": [good], **more})
+        score_files(**{"gold": [gold], "predictions": [good], **more})
 
 
 def test_equal_names_are_refused(gold, good):
     with pytest.raises(ConfigError, match="same name"):
-        score_files(gold, [good, good], samples=20)
+        score_files([gold], [good, good], samples=20)
 
 
 def command(*arguments, columns="80"):
@@ -159,7 +178,7 @@ def test_errors_end_with_one_line_and_2(arguments, gold, good, capsys):
     assert main(options) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith("el4ner.evaluate: ")
     assert captured.err.count("\n") == 1
 
 

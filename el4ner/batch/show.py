@@ -67,7 +67,7 @@ class Showcase:
         """Print what was kept."""
         colour = console.is_terminal and not console.no_color
         for text, prediction in self._kept:
-            console.rule(Text(visible(prediction.id)), align="left", characters="-")
+            console.rule(Text(visible(prediction.id)), align="left")
             if prediction.reason is not None:
                 console.print(Text(f"{prediction.status}: {prediction.reason}"), soft_wrap=True)
             shown = text[:MAX_CHARS]

@@ -7,7 +7,6 @@ empty answer. Which format is best depends on the model: arXiv 2601.17898 measur
 
 import json
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,7 +26,6 @@ _BRACKET = re.compile(r"[\[{]")
 _QUOTES = "\"'`“”‘’「」『』《》"
 _NONE = {"en": "none", "zh": "无"}
 """What the instructions of the lines format ask for where there is no entity."""
-_NEGATION = re.compile(r"(?:\bnot|n['’]t|[不非]是?|没有)(?: an?| the)?\s*$")
 _NOTHING = {"none", "no entities", "no entity", "n/a", "nothing", "null", "无", "没有", "无实体", "[]", "{}"}
 _MENTION_KEYS = ("mention", "entity", "name", "span", "surface", "word", "实体")
 _TEXT_KEYS = ("text", "文本")
@@ -147,35 +145,6 @@ def clean(answer: str) -> str:
     return body
 
 
-def read_choice(answer: str, choices: Sequence[str]) -> str:
-    """Which of the choices a free-text answer means.
-
-    An exact match (case, width, quotes and punctuation aside) wins; else the choice that the answer names alone; naming
-    it after a negation ("not a person") does not count.
-
-    Raises:
-        ParseError: it names none of them, or several.
-    """
-    body = _folded(clean(answer)).strip(_QUOTES + ".。!: \n")
-    folded = {_folded(choice): choice for choice in choices}
-    if body in folded:
-        return folded[body]
-    named = {choice for key, choice in folded.items() if _names(body, key)}
-    if len(named) != 1:
-        raise ParseError(f"the answer names {len(named)} of the {len(choices)} choices; one was asked for")
-    return named.pop()
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-def _names(body: str, key: str) -> bool:
-    boundary = r"(?<![a-z0-9]){}(?![a-z0-9])" if key.isascii() else "{}"
-    places = re.finditer(boundary.format(re.escape(key)), body)
-    return any(_NEGATION.search(body[: place.start()]) is None for place in places)
-
-
 def _bare(line: str, text: str) -> str:
     """A line without its bullet, and without number and quotes unless the text has them too (``1. FC Köln``)."""
     line = _BULLET.sub("", line.strip())
@@ -256,4 +225,4 @@ def _mentions_of(item: dict[str, Any], text: str) -> list[str]:
     return [found for key, inner in pairs if (found := next((s for s in (inner, key) if s and s in text), ""))]
 
 
-__all__ = ["CLOSE", "OPEN", "AnswerFormat", "Mention", "answer_format", "clean", "read_choice"]
+__all__ = ["CLOSE", "OPEN", "AnswerFormat", "Mention", "answer_format", "clean"]

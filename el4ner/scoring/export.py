@@ -25,7 +25,7 @@ def as_dict(report: Report) -> dict[str, Any]:
             "types": None if kept is None else sorted(kept),
         },
         "gold": {
-            **_file(report.gold_path),
+            "files": [_file(path) for path in report.gold_paths],
             "documents": report.n_documents,
             "documents_without_entities": report.n_empty,
             "entities": sum(report.gold_types.values()),

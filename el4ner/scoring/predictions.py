@@ -43,15 +43,26 @@ class _Record:
     entities: tuple[Entity, ...]
 
 
-def read_gold(path: Path) -> list[Document]:
-    """The labelled documents of a file or folder.
+def read_gold(*paths: Path) -> list[Document]:
+    """The labelled documents of files or folders, in their order.
 
     Raises:
-        InputError: it cannot be read, a document has no labels, or there is no document.
+        InputError: one cannot be read or holds no document, a document has no labels, or two files share an id.
     """
-    documents = list(read_labelled(path))
-    if not documents:
-        raise InputError(f"gold {path} holds no document; give JSONL with id, text and entities, or CoNLL")
+    documents: list[Document] = []
+    homes: dict[str, Path] = {}
+    for path in paths:
+        read = list(read_labelled(path))
+        if not read:
+            raise InputError(f"gold {path} holds no document; give JSONL with id, text and entities, or CoNLL")
+        for document in read:
+            if document.id in homes:
+                raise InputError(
+                    f"gold document {document.id!r} stands in {homes[document.id]} and in {path}; "
+                    "make the ids differ (in columns by comments: # id = ...), or score the files apart"
+                )
+        homes.update((document.id, path) for document in read)
+        documents += read
     return documents
 
 

@@ -49,7 +49,7 @@ class Report:
     """Everything that an evaluation found out.
 
     Attributes:
-        gold_path: the gold file.
+        gold_paths: the gold files.
         n_documents: gold documents, those without entities included.
         n_empty: gold documents without a scored entity.
         gold_types: scored gold entities by type.
@@ -61,7 +61,7 @@ class Report:
         seed: seed of the samples.
     """
 
-    gold_path: Path
+    gold_paths: tuple[Path, ...]
     n_documents: int
     n_empty: int
     gold_types: dict[str, int]
@@ -74,17 +74,17 @@ class Report:
 
 
 def score_files(
-    gold: Path,
+    gold: Sequence[Path],
     predictions: Sequence[Path],
     names: Sequence[str] | None = None,
     selection: TypeSelection | None = None,
     samples: int = 1000,
     seed: int = 13,
 ) -> Report:
-    """Score prediction files against a gold file.
+    """Score prediction files against the documents of all gold files.
 
     Args:
-        gold: labelled documents, JSONL or CoNLL.
+        gold: files of labelled documents, JSONL or CoNLL; no id in two of them.
         predictions: files of predictions, JSONL or CoNLL.
         names: a name for each; None: file names, or folder names where those are the same.
         selection: which types are scored, under which names; None: all as they are.
@@ -99,7 +99,7 @@ def score_files(
         raise ConfigError(f"samples must be at least 1 and seed at least 0; they are {samples} and {seed}")
     labels = _system_names(predictions, names)
     selection = selection or TypeSelection()
-    documents = read_gold(gold)
+    documents = read_gold(*gold)
     read = [read_predictions(path, documents) for path in predictions]
     wanted = [selection.apply(document.entities or ()) for document in documents]
     found = [[selection.apply(entities) for entities in system.entities] for system in read]
@@ -113,7 +113,7 @@ def score_files(
     raw += sum((_types(system.entities) for system in read), Counter())
     gold_types = dict(sorted(_types(wanted).items()))
     return Report(
-        gold_path=gold,
+        gold_paths=tuple(gold),
         n_documents=len(documents),
         n_empty=sum(not entities for entities in wanted),
         gold_types=gold_types,

@@ -41,8 +41,9 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 
 def _heading(report: Report) -> Text:
     n_entities = sum(report.gold_types.values())
+    gold = ", ".join(map(str, report.gold_paths))
     return _clean(
-        f"Gold {report.gold_path}: {report.n_documents:,} documents ({report.n_empty:,} without entities), "
+        f"Gold {gold}: {report.n_documents:,} documents ({report.n_empty:,} without entities), "
         f"{n_entities:,} entities, {len(report.gold_types):,} types"
     )
 

@@ -1,5 +1,6 @@
 """The table of an ablation, 80 columns wide."""
 
+import sys
 from collections.abc import Sequence
 
 from ablation.scores import Block
@@ -7,6 +8,7 @@ from ablation.variants import Variant
 
 NAME_WIDTH, BLOCK_WIDTH, SIDE_BY_SIDE = 16, 31, 2
 SURE_BELOW = 0.05
+RULE = "─"
 HEAD = "    P    R   F1  span    s call"
 
 
@@ -17,7 +19,7 @@ def print_table(blocks: Sequence[Block], variants: Sequence[Variant]) -> None:
         titles = [f"{block.name} ({block.documents:,})"[: BLOCK_WIDTH - 1] for block in side_by_side]
         print_line("", [f" {title}" for title in titles])
         print_line("variant", [HEAD] * len(side_by_side))
-        print("-" * (NAME_WIDTH + (BLOCK_WIDTH + 1) * len(side_by_side)))
+        print_rule(NAME_WIDTH + (BLOCK_WIDTH + 1) * len(side_by_side))
         for variant in variants:
             print_line(variant.name, [cells(block, variant.name) for block in side_by_side])
         print()
@@ -28,6 +30,16 @@ def print_table(blocks: Sequence[Block], variants: Sequence[Variant]) -> None:
 def print_line(name: str, cells_of_blocks: Sequence[str]) -> None:
     """One line of the table."""
     print("|".join([f"{name:<{NAME_WIDTH}}", *(f"{text:<{BLOCK_WIDTH}}" for text in cells_of_blocks)]).rstrip())
+
+
+def print_rule(width: int) -> None:
+    """A line across the table, of dashes where standard output cannot encode it."""
+    try:
+        RULE.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        print("-" * width)
+    else:
+        print(RULE * width)
 
 
 def cells(block: Block, name: str) -> str:

@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -63,6 +64,16 @@ def test_the_first_document_of_a_further_language_is_shown_too():
     showcase.print(Console(file=stream, width=80))
     assert "The tide" in stream.getvalue() and "今天" in stream.getvalue()
     assert "Nobody" not in stream.getvalue() and "明天" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "─"), ("ascii", "-")])
+def test_a_rule_stands_above_each_document_on_every_terminal(encoding, sign):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    showcase = Showcase(1, TYPES)
+    showcase.offer("The tide is out.", Prediction("stdin", "ok"))
+    showcase.print(Console(file=stream, width=80))
+    stream.flush()
+    assert stream.buffer.getvalue().decode(encoding).splitlines()[0] == f"stdin {sign * 74}"
 
 
 def test_surfaces_are_counted_in_bounded_memory():

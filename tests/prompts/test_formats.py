@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from el4ner.errors import AlignmentError, ConfigError, ParseError
 from el4ner.pipeline import safe_text
-from el4ner.prompts.formats import answer_format, clean, read_choice
+from el4ner.prompts.formats import answer_format, clean
 from el4ner.text.align import find
 from el4ner.text.spans import Span, crosses
 
@@ -313,49 +313,6 @@ def test_any_json_is_read_or_refused(value: object):
     except ParseError:
         return
     assert all(mention.surface.strip() for mention in mentions)
-
-
-CHOICES = ("person", "location", "geographic area", "none")
-
-
-@pytest.mark.parametrize(
-    ("answer", "choices", "expected"),
-    [
-        ("person", CHOICES, "person"),
-        (" Person.\n", CHOICES, "person"),
-        ("“location”", CHOICES, "location"),
-        ("ＰＥＲＳＯＮ", CHOICES, "person"),
-        ("Answer: location", CHOICES, "location"),
-        ("It is a location, I think.", CHOICES, "location"),
-        ("<think>person? no</think> location", CHOICES, "location"),
-        ("a geographic area", CHOICES, "geographic area"),
-        ("none of these", CHOICES, "none"),
-        ("not a person but a location", CHOICES, "location"),
-        ("personal", CHOICES, None),
-        ("person or location", CHOICES, None),
-        ("not a person", CHOICES, None),
-        ("It isn't a location", CHOICES, None),
-        ("who knows", CHOICES, None),
-        ("", CHOICES, None),
-        ("<think>person", CHOICES, None),
-        ("yes", ("yes", "no"), "yes"),
-        ("No, it is not.", ("yes", "no"), "no"),
-        ("yesterday", ("yes", "no"), None),
-        ("是", ("是", "否"), "是"),
-        ("是的。", ("是", "否"), "是"),
-        ("否，边界不对", ("是", "否"), "否"),
-        ("不是", ("是", "否"), None),
-        ("人名", ("人名", "地名", "无"), "人名"),
-        ("答案：地名", ("人名", "地名", "无"), "地名"),
-        ("不是人名，是地名", ("人名", "地名", "无"), "地名"),
-    ],
-)
-def test_read_choice(answer: str, choices: tuple[str, ...], expected: str | None):
-    if expected is None:
-        with pytest.raises(ParseError):
-            read_choice(answer, choices)
-    else:
-        assert read_choice(answer, choices) == expected
 
 
 def test_clean_leaves_an_ordinary_answer_alone():

@@ -1,0 +1,36 @@
+"""What the commands share: exit codes, and one line on standard error for whatever keeps one from its work."""
+
+import io
+import sys
+from collections.abc import Callable
+
+from el4ner.errors import El4nerError
+
+OK, CANNOT, INTERRUPTED = 0, 2, 130
+
+
+def run_command(name: str, work: Callable[[], int]) -> int:
+    """Do a command's work; returns its exit code, 2 where it cannot be done, 130 where it was interrupted.
+
+    What standard output cannot encode is replaced, so that no character of a document or a table ends a run.
+
+    Args:
+        name: the command's name, for messages: ``run`` for ``el4ner.run``.
+        work: what it does; returns the exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        return work()
+    except El4nerError as error:
+        return _say(name, str(error), CANNOT)
+    except OSError as error:
+        return _say(name, f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}", CANNOT)
+    except KeyboardInterrupt:
+        return _say(name, "interrupted", INTERRUPTED)
+
+
+def _say(name: str, message: str, code: int) -> int:
+    print(f"el4ner.{name}: {message}", file=sys.stderr)
+    return code

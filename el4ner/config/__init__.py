@@ -1,0 +1,45 @@
+"""The configuration of an ensemble: one YAML file, every key with its meaning, all mistakes reported at once."""
+
+from el4ner.config.base import Language, Section, Word
+from el4ner.config.ensemble import Config
+from el4ner.config.load import load_config, parse_config, read_yaml
+from el4ner.config.members import LabelConfig, MemberConfig, ServeConfig, ServingConfig
+from el4ner.config.paths import BUNDLED, bundled_path
+from el4ner.config.problems import validate
+from el4ner.config.stages import (
+    BatchConfig,
+    ClassifyConfig,
+    DemonstrationConfig,
+    EmbedderConfig,
+    EntityConfig,
+    ExtractConfig,
+    PoolConfig,
+    VerifyConfig,
+    WindowConfig,
+)
+
+__all__ = [
+    "BUNDLED",
+    "BatchConfig",
+    "ClassifyConfig",
+    "Config",
+    "DemonstrationConfig",
+    "EmbedderConfig",
+    "EntityConfig",
+    "ExtractConfig",
+    "LabelConfig",
+    "Language",
+    "MemberConfig",
+    "PoolConfig",
+    "Section",
+    "ServeConfig",
+    "ServingConfig",
+    "VerifyConfig",
+    "WindowConfig",
+    "Word",
+    "bundled_path",
+    "load_config",
+    "parse_config",
+    "read_yaml",
+    "validate",
+]

@@ -1,0 +1,87 @@
+"""The whole configuration of an ensemble, and the rules between its sections."""
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from el4ner.config.base import Language, Section, Word
+from el4ner.config.members import LabelConfig, MemberConfig, ServingConfig
+from el4ner.config.stages import (
+    BatchConfig,
+    ClassifyConfig,
+    DemonstrationConfig,
+    EmbedderConfig,
+    EntityConfig,
+    ExtractConfig,
+    PoolConfig,
+    VerifyConfig,
+    WindowConfig,
+)
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    language: Literal["auto", "en", "zh"] = Field(
+        default="auto", description="Language of the documents; auto: by script, per window."
+    )
+    labels: tuple[LabelConfig, ...] = Field(min_length=1, description="The entity types.")
+    none_words: dict[Language, Word] = Field(
+        default={"en": "none", "zh": "无"}, description="What the models call a candidate that is no entity."
+    )
+    members: tuple[MemberConfig, ...] = Field(min_length=1, description="The language models.")
+    pool: PoolConfig = PoolConfig()
+    embedder: EmbedderConfig = EmbedderConfig()
+    demonstrations: DemonstrationConfig = DemonstrationConfig()
+    extract: ExtractConfig = ExtractConfig()
+    classify: ClassifyConfig = ClassifyConfig()
+    verify: VerifyConfig = VerifyConfig()
+    windows: WindowConfig = WindowConfig()
+    entities: EntityConfig = EntityConfig()
+    batch: BatchConfig = BatchConfig()
+    serving: ServingConfig = Field(default=ServingConfig(), exclude=True)
+    allow_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts besides loopback that documents may be sent to."
+    )
+    seed: int = Field(default=13, description="Seed of everything random.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        problems = [
+            *_repeated("label", [label.name for label in self.labels]),
+            *_repeated("member", [member.name for member in self.members]),
+        ]
+        for language in ("en", "zh"):
+            words = [label.word(language) for label in self.labels] + [self.none_words.get(language, "none")]
+            problems += _repeated(f"{language} label word", [word.casefold() for word in words])
+        names = [member.name for member in self.members]
+        if self.verify.member is not None and self.verify.member not in names:
+            problems.append(f"verify.member {self.verify.member!r} is no member; members are {', '.join(names)}")
+        if self.extract.min_members > len(names):
+            problems.append(f"extract.min_members is {self.extract.min_members}, but there are {len(names)} members")
+        if self.batch.quorum > len(names):
+            problems.append(f"batch.quorum is {self.batch.quorum}, but there are {len(names)} members")
+        if not (self.extract.pre_extract or self.extract.few_shot):
+            problems.append("extract.pre_extract and extract.few_shot are both off; nothing would be found")
+        if self.demonstrations.method == "span" and not self.extract.pre_extract:
+            problems.append("demonstrations.method span needs extract.pre_extract: true; or use method: sentence")
+        if self.demonstrations.weights == "pos" and not self.demonstrations.pos_pipelines:
+            problems.append("demonstrations.weights pos needs pos_pipelines, for instance {en: en_core_web_sm}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Names of the entity types, in order."""
+        return tuple(label.name for label in self.labels)
+
+    def hash(self) -> str:
+        """The sha256 (hex) of the resolved configuration."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def _repeated(what: str, names: list[str]) -> list[str]:
+    return [f"{what} {name!r} stands twice; names must differ" for name in sorted(set(names)) if names.count(name) > 1]

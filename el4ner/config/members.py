@@ -1,0 +1,159 @@
+"""The labels, the members that look for them, and how vLLM serves members on this machine."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from el4ner.config.base import Language, Section, Word
+
+
+class LabelConfig(Section):
+    """One entity type."""
+
+    name: str = Field(min_length=1, description="The type as it stands in predictions and gold data, for instance PER.")
+    words: dict[Language, Word] = Field(
+        min_length=1, description="What the models call it, per language; short and distinct."
+    )
+    definitions: dict[Language, str] = Field(
+        default_factory=dict, description="One sentence per language: what it covers."
+    )
+
+    def word(self, language: Language) -> str:
+        """What the models call this type in that language; falls back to any language that has a word."""
+        return self.words.get(language) or next(iter(self.words.values()))
+
+    def definition(self, language: Language) -> str:
+        """The definition in that language, or any other; empty if there is none."""
+        return self.definitions.get(language) or next(iter(self.definitions.values()), "")
+
+
+class ServeConfig(Section):
+    """How a member is served by vLLM on this machine; without it, its endpoint is served by somebody else."""
+
+    model: str = Field(description="Folder of the weights (safetensors), or bundled:NAME.")
+    adapter: str | None = Field(default=None, description="Folder of a LoRA adapter to put on the model.")
+    context: int = Field(default=4096, ge=128, description="Longest prompt and answer together, in tokens.")
+    concurrency: int | None = Field(
+        default=None, ge=1, description="Requests in the engine at once; null: the member's concurrency."
+    )
+    kv_tokens: int | None = Field(
+        default=None, ge=128, description="Tokens the KV cache holds; null: context x concurrency, which never waits."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="auto: as stored; weights stored in float32 become bfloat16 on a GPU."
+    )
+    quantization: Literal["fp8"] | None = Field(
+        default=None, description="fp8: quantise linear layers while loading; null: as stored."
+    )
+    tensor_parallel: int | None = Field(
+        default=None, ge=1, description="Cards that share one copy; null: as few as it fits on."
+    )
+    replicas: int | Literal["spare"] = Field(
+        default=1, description="Copies behind the endpoint; spare: further ones on cards that nothing else uses."
+    )
+    extra_args: tuple[str, ...] = Field(
+        default=(), description="Further arguments for vLLM, for instance --enforce-eager."
+    )
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "ServeConfig":
+        if isinstance(self.replicas, int) and self.replicas < 1:
+            raise ValueError("replicas must be at least 1, or spare")
+        if self.kv_tokens is not None and self.kv_tokens < self.context:
+            raise ValueError(f"kv_tokens {self.kv_tokens} hold no request of context {self.context}; raise kv_tokens")
+        return self
+
+
+class ServingConfig(Section):
+    """The servers that ``el4ner.serve`` starts, taken together."""
+
+    python: str | None = Field(
+        default=None,
+        description="Interpreter that has vLLM; null: environment variable EL4NER_VLLM_PYTHON, else this one.",
+    )
+    state: str | None = Field(
+        default=None, description="Folder of logs and state; null: a folder of its own under ~/.local/state/el4ner."
+    )
+    api_key_file: str | None = Field(
+        default=None, description="File (mode 0600) with the API key, where api_key_env is not set in the environment."
+    )
+    ready_s: float = Field(default=900.0, gt=0, description="Seconds a server may take to complete its first token.")
+    restarts: int = Field(default=3, ge=0, description="Restarts of one server within an hour before it is given up.")
+    memory_share: float = Field(
+        default=0.92, gt=0.1, le=0.98, description="Share of a device's memory that a plan may fill."
+    )
+
+
+class MemberConfig(Section):
+    """One language model."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Its name in votes and reports.")
+    engine: Literal["local", "vllm", "recorded"] = Field(
+        description="local: Transformers in process. vllm: an OpenAI-compatible endpoint. recorded: answers from a file."
+    )
+    model: str = Field(
+        description="local: a model folder, or bundled:NAME. vllm: the served model name. recorded: the JSONL file of answers."
+    )
+    revision: str | None = Field(default=None, description="Revision of the weights; part of the cache key.")
+    adapter: str | None = Field(default=None, description="local: folder of a PEFT adapter to put on the model.")
+    endpoint: str | None = Field(default=None, description="vllm: base URL, for instance http://127.0.0.1:8001/v1.")
+    api_key_env: str | None = Field(default=None, description="vllm: environment variable that holds the API key.")
+    prompt_style: str = Field(
+        default="full", description="Template set: full for instruction-tuned models, compact for tiny tuned ones."
+    )
+    answer_format: Literal["inline", "lines", "json"] = Field(
+        default="inline", description="How it marks mentions: the sentence copied with marks, one a line, or JSON."
+    )
+    weight: dict[Language, float] = Field(
+        default_factory=dict,
+        description="How much its vote counts in a language, 1 if it is not named; measure members on labelled sentences.",
+    )
+    languages: tuple[Language, ...] = Field(
+        default=("en", "zh"), description="Windows of other languages are not sent to it."
+    )
+    device: str = Field(default="cpu", description="local: cpu, cuda or cuda:N.")
+    dtype: Literal["float32", "bfloat16", "float16", "int8"] = Field(
+        default="float32",
+        description="local: precision of the weights; int8: linear layers in 8 bits, on the CPU alone; faster, and an answer may "
+        "depend a little on what else is in its batch.",
+    )
+    batch_tokens: int = Field(default=4096, ge=64, description="local: most tokens (padding included) in one batch.")
+    prefix_cache_mib: int = Field(
+        default=128, ge=0, description="local: memory for beginnings of prompts that were read before, in MiB; 0: none."
+    )
+    constrain: bool = Field(
+        default=True, description="Let the engine hold inline answers to a copy with marks, and choices to the list."
+    )
+    concurrency: int = Field(default=32, ge=1, description="vllm: requests under way at once.")
+    timeout_s: float = Field(default=120.0, gt=0, description="vllm: seconds before a request counts as failed.")
+    retries: int = Field(
+        default=4, ge=0, description="vllm: further tries after a failure that may pass (429, 5xx, cut connection)."
+    )
+    thinking: bool = Field(
+        default=False, description="vllm: whether a thinking model may think; off is right for extraction."
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="Arguments for the model's chat template."
+    )
+
+    serve: ServeConfig | None = Field(
+        default=None, description="vllm: how el4ner.serve runs it here; null: the endpoint is served by somebody else."
+    )
+
+    @model_validator(mode="after")
+    def _engine_fields(self) -> "MemberConfig":
+        if self.dtype == "int8" and self.device != "cpu":
+            raise ValueError("dtype int8 works on the CPU alone; on a GPU use float16 or bfloat16")
+        if any(weight <= 0 for weight in self.weight.values()):
+            raise ValueError("weight must be above 0; leave a language out of languages instead")
+        if self.engine == "vllm" and not self.endpoint:
+            raise ValueError("engine vllm needs an endpoint, for instance http://127.0.0.1:8001/v1")
+        if self.engine != "vllm" and self.endpoint:
+            raise ValueError(f"engine {self.engine} takes no endpoint; use engine: vllm or delete it")
+        if self.adapter and self.engine != "local":
+            raise ValueError("adapter is for engine local; with vllm, name the served adapter as the model")
+        if self.serve and self.engine != "vllm":
+            raise ValueError(f"serve is for engine vllm; engine {self.engine} needs no server")
+        if not self.languages:
+            raise ValueError("languages is empty; name en, zh or both")
+        return self

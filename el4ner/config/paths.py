@@ -1,0 +1,44 @@
+"""Paths in a configuration: relative to its file, or inside the package."""
+
+from pathlib import Path
+
+import el4ner
+from el4ner.config.ensemble import Config
+from el4ner.config.members import ServeConfig
+
+BUNDLED = "bundled:"
+"""Prefix of paths that lie inside the package, for instance ``bundled:models/opt``."""
+
+
+def bundled_path(name: str) -> Path:
+    """Where something that ships inside the package lies, for instance ``bundled:models/opt``."""
+    return Path(el4ner.__file__).parent / "starter" / name.removeprefix(BUNDLED)
+
+
+def with_absolute_paths(config: Config, base: Path) -> Config:
+    """The configuration with its relative paths taken from ``base``."""
+
+    def resolve(path: str | None) -> str | None:
+        if path is None:
+            return None
+        if path.startswith(BUNDLED):
+            return str(bundled_path(path))
+        return str((base / path).resolve())
+
+    def serve(section: ServeConfig | None) -> ServeConfig | None:
+        paths = {"model": resolve(section.model), "adapter": resolve(section.adapter)} if section else {}
+        return section.model_copy(update=paths) if section else None
+
+    members = tuple(
+        member.model_copy(update={"serve": serve(member.serve)})
+        if member.engine == "vllm"
+        else member.model_copy(update={"model": resolve(member.model), "adapter": resolve(member.adapter)})
+        for member in config.members
+    )
+    embedder = config.embedder.model_copy(update={"path": resolve(config.embedder.path)})
+    pool_path = "bundled:pool.jsonl" if config.pool.path == "bundled:pool" else config.pool.path
+    pool = config.pool.model_copy(update={"path": resolve(pool_path), "index": resolve(config.pool.index)})
+    paths = {"state": resolve(config.serving.state), "api_key_file": resolve(config.serving.api_key_file)}
+    serving = config.serving.model_copy(update=paths)
+    sections = {"members": members, "embedder": embedder, "pool": pool, "serving": serving}
+    return config.model_copy(update=sections)

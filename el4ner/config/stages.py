@@ -1,0 +1,177 @@
+"""What the stages of the pipeline do: retrieval, extraction, typing, verification, windows, and a job over documents."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from el4ner.config.base import Language, Section
+
+
+class PoolConfig(Section):
+    """The labelled sentences that demonstrations come from."""
+
+    path: str | None = Field(
+        default=None, description="JSONL or CoNLL file of labelled sentences, or bundled:pool; null: zero-shot."
+    )
+    index: str | None = Field(
+        default=None, description="Folder written by el4ner.index; null: built in memory at start (gold spans only)."
+    )
+    spans: Literal["gold", "pre-extracted"] = Field(
+        default="gold",
+        description="Which pool spans are compared: the labelled ones, or those the members found (the paper).",
+    )
+
+
+class EmbedderConfig(Section):
+    """What turns spans and sentences into vectors."""
+
+    kind: Literal["static", "sentence-transformers"] = Field(
+        default="static", description="static: a token-vector table, no network."
+    )
+    path: str = Field(default="bundled:embedder", description="Its folder, or bundled:embedder.")
+    device: str = Field(default="cpu", description="sentence-transformers: device.")
+    batch_size: int = Field(default=256, ge=1, description="sentence-transformers: texts a batch.")
+
+
+class DemonstrationConfig(Section):
+    """How demonstrations are chosen (EL4NER, span-level sentence similarity)."""
+
+    method: Literal["none", "random", "sentence", "span"] = Field(
+        default="span", description="none, random, nearest sentence vector, or SpanSim."
+    )
+    k: int = Field(default=5, ge=0, le=64, description="Demonstrations per prompt.")
+    weights: Literal["uniform", "pos", "labels"] = Field(
+        default="labels", description="Span weights: all 1; part of speech (4/2/1/0); label statistics of the pool."
+    )
+    pos_pipelines: dict[Language, str] = Field(default_factory=dict, description="pos: spaCy pipeline per language.")
+    candidates: int = Field(
+        default=64, ge=1, description="Pool spans that FAISS fetches per input span before exact SpanSim."
+    )
+    index: Literal["flat", "hnsw", "ivf"] = Field(
+        default="flat", description="FAISS index: exact, or approximate for big pools."
+    )
+    fallback: Literal["sentence", "random", "none"] = Field(
+        default="sentence",
+        description="Where no span was found or all weights are 0: nearest sentences, random ones, or none.",
+    )
+    same_language: bool = Field(default=True, description="Only demonstrations in the window's language.")
+    order: Literal["best-last", "best-first", "random"] = Field(
+        default="best-last", description="Their order in the prompt."
+    )
+    diversity: float = Field(
+        default=0.0, ge=0, le=1, description="0: by similarity alone; above: maximal marginal relevance."
+    )
+    seed: int = Field(default=13, description="Seed of random choices.")
+
+
+class ExtractConfig(Section):
+    """Stages 1 and 3: spans by every member, united."""
+
+    pre_extract: bool = Field(
+        default=True, description="Zero-shot pass before retrieval; off: its spans are not there to retrieve by."
+    )
+    few_shot: bool = Field(
+        default=True, description="Pass with demonstrations; off: the spans of the zero-shot pass go on."
+    )
+    keep_pre_extracted: bool = Field(
+        default=False, description="Whether spans of the zero-shot pass alone are candidates as well."
+    )
+    min_members: int = Field(
+        default=1, ge=1, description="Members that must have found a span; 1 is the paper's union."
+    )
+    occurrences: Literal["all", "marked"] = Field(
+        default="all",
+        description="all: every occurrence of a found mention; marked: those the answer marks (inline only).",
+    )
+    max_mention_chars: int = Field(default=200, ge=1, description="Longer mentions are dropped and counted.")
+    max_answer_tokens: int = Field(default=1024, ge=16, description="Upper bound of an extraction answer.")
+
+
+class ClassifyConfig(Section):
+    """Stage 4: the type of each candidate by every member's vote."""
+
+    rule: Literal["plurality", "majority", "probability"] = Field(
+        default="plurality",
+        description="plurality: most votes; majority: over half; probability: mean probability of soft votes.",
+    )
+    tie: Literal["none", "probability", "order"] = Field(
+        default="none",
+        description="none: no entity; probability: higher mean probability; order: the type listed first.",
+    )
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="rule probability: a candidate is an entity from this mean probability of being one on; null: where "
+        "some type is more probable than none. For the best F1 it lies below one half.",
+    )
+    abstention: Literal["ignore", "none"] = Field(
+        default="ignore", description="A member that could not answer: not counted, or counted as a vote for no entity."
+    )
+    k: int | None = Field(
+        default=None,
+        ge=0,
+        description="Demonstrations of a typing prompt, the most similar ones; null: as many as extraction.",
+    )
+    mark: Literal["occurrence", "surface"] = Field(
+        default="occurrence",
+        description="Ask about each place of a mention (marked in the sentence) or once per surface.",
+    )
+
+    @model_validator(mode="after")
+    def _threshold_of_probabilities(self) -> "ClassifyConfig":
+        if self.threshold is not None and self.rule != "probability":
+            raise ValueError("classify.threshold counts for rule: probability alone; set that rule, or leave it out")
+        return self
+
+
+class VerifyConfig(Section):
+    """Stage 5: self-validation of typed candidates."""
+
+    mode: Literal["off", "one", "all", "doubtful"] = Field(
+        default="one", description="off; one member; all members by majority; one member, on doubtful pairs only."
+    )
+    member: str | None = Field(default=None, description="The judge for one and doubtful; null: the first member.")
+    on_reject: Literal["drop", "retype", "flag"] = Field(
+        default="drop",
+        description="drop the entity; give it the type with the next most votes; keep it with verified: false.",
+    )
+    doubtful_below: float = Field(
+        default=1.0, gt=0, le=1, description="doubtful: pairs whose share of votes is below this."
+    )
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Reject where the judge's probability of true is below this."
+    )
+
+
+class WindowConfig(Section):
+    """How long documents are cut. Width is in columns: a CJK character is 2 wide, others 1."""
+
+    max_columns: int = Field(default=1200, ge=40, description="Widest text given to a model at once.")
+    overlap_columns: int = Field(default=200, ge=0, description="Context that neighbouring windows share.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "WindowConfig":
+        if self.overlap_columns * 2 > self.max_columns:
+            raise ValueError("overlap_columns may be at most half of max_columns")
+        return self
+
+
+class EntityConfig(Section):
+    """What may stand in the output."""
+
+    nested: Literal["keep", "flatten"] = Field(
+        default="flatten",
+        description="keep overlapping entities, or flatten: most votes first, then the longer, then the earlier.",
+    )
+
+
+class BatchConfig(Section):
+    """How a job over many documents runs."""
+
+    windows_in_flight: int = Field(default=64, ge=1, description="Windows under way at once, over all documents.")
+    documents_in_flight: int = Field(default=64, ge=1, description="Documents under way at once; bounds memory.")
+    quorum: int = Field(
+        default=1, ge=1, description="Members that must answer a window's extraction; fewer: the document failed."
+    )
+    cache: bool = Field(default=False, description="Keep answers on disk (mode 0600, holds text) in the output folder.")
