@@ -12,7 +12,8 @@ from el4ner.environment import go_offline
 
 go_offline()
 
-from el4ner.errors import ConfigError, El4nerError, ModelError  # noqa: E402
+from el4ner.commands import OK, run_command  # noqa: E402
+from el4ner.errors import ConfigError, ModelError  # noqa: E402
 from el4ner.learn.config import TrainConfig, load_train_config  # noqa: E402
 
 log = logging.getLogger("el4ner.train")
@@ -22,14 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
+
+    def work() -> int:
         config = load_train_config(options.config, options.data_root)
         changed = {key: value for key in ("model", "output") if (value := getattr(options, key))}
         train(config.model_copy(update=changed), resume=options.resume, dry_run=options.dry_run)
-    except El4nerError as error:
-        print(f"el4ner.train: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return OK
+
+    return run_command("train", work)
 
 
 def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -> None:
@@ -58,7 +59,11 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     transformers.set_seed(config.seed)
     tokenizer = _load(transformers.AutoTokenizer, config.model)
     _check_tokenizer(tokenizer, config.model)
+    if config.optimisation.share_prefix:
+        _check_shares(config.model)
     sentences = read_sentences(config.data)
+    if not dry_run:
+        work.mkdir(parents=True, exist_ok=True)  # whether that works is better known before the hours of training
     learnt, held_out = split(sentences, config.evaluation.fraction, config.seed)
     prompts = Prompts(config.prompt_style, config.labels, config.none_words)
     retrieve = build_retrieve(learnt, config)
@@ -72,11 +77,16 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
         plans = plan_epochs(part, config.tasks, most_shown, epochs, config.seed)
         o = config.optimisation
         log.info("%d examples from %d sentences", len(plans), len(part))
-        return Batches(plans, maker, tokenizer, o.batch_tokens, o.max_length, config.seed, share_prefix=o.share_prefix)
+        made = Batches(plans, maker, tokenizer, o.batch_tokens, o.max_length, config.seed, share_prefix=o.share_prefix)
+        log.info("%s", made.cost)
+        return made
 
     train_batches = batches(learnt, config.optimisation.epochs)
     evaluation = batches(held_out, 1.0) if held_out else None
     if dry_run:
+        print(
+            f"{train_batches.cost}; {round(train_batches.cost.tokens / config.optimisation.epochs):,} tokens an epoch"
+        )
         _show_first(train_batches, tokenizer)
         return
     model = _load(transformers.AutoModelForCausalLM, config.model, dtype="float32", use_safetensors=True)
@@ -112,10 +122,26 @@ def _check_tokenizer(tokenizer: Any, model: str) -> None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
+def _check_shares(folder: str) -> None:
+    """Refuse ``share_prefix`` for a model that would read a shared prompt differently; no weights are loaded."""
+    import torch
+    import transformers
+
+    from el4ner.members.prefixes import can_share
+
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(_load(transformers.AutoConfig, folder))
+    if not can_share(model):
+        raise ConfigError(
+            f"optimisation.share_prefix: {folder} ({model.config.model_type}) has a sliding window, recurrent layers or "
+            "rescaled logits, and would be trained on something else than it reads later; set share_prefix: false"
+        )
+
+
 def _show_first(batches: Any, tokenizer: Any) -> None:
     from el4ner.learn.encode import IGNORE
 
-    print(f"{len(batches)} batches; the first example of the first one ([...] bears the loss):\n")
+    print("the first example of the first batch ([...] bears the loss):\n")
     first = batches[0]
     if "tails" in first:
         tail = first["tails"][0]

@@ -1,6 +1,6 @@
 """Speed, memory and start-up of the pipeline on this machine, each measured in a process of its own.
 
-    python scripts/bench_pipeline.py [throughput] [memory] [startup] [--config configs/starter.yaml] [--real]
+    python scripts/bench_pipeline.py [throughput] [memory] [startup] [precision] [--config configs/starter.yaml] [--real]
 
 throughput  sentences per second of the whole pipeline, all sentences at once and members batching, against the very
             requests that reached the members asked again one at a time, member after member, each with all CPU threads
@@ -11,6 +11,8 @@ memory      resident memory of runs over 1,000 and 10,000 made-up documents: it 
             10 %). "peak" is the most that the process ever held, often before the first document; "end" is what it
             holds after the last one, and shows a leak sooner. Members answer at once, by a rule, because the flow is in
             question and not a model; with --real they are those of the configuration.
+precision   seconds of the pipeline with float32 and with int8 members in turns (the better of two runs each), and how
+            many entities the two have in common.
 startup     seconds from calling ``python -m el4ner.run`` on one short document to its record, and to the end.
 
 The throughput part takes sentences from ``examples/``, half English and half Chinese. Other work on the machine falsifies
@@ -46,7 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("parts", nargs="*", type=known_part, metavar="PART", help="what to measure (default: everything)")
     add("--config", type=Path, default=STARTER, help="the ensemble")
-    add("--sentences", type=int, default=60, metavar="N", help="of the throughput part (default: %(default)s)")
+    add(
+        "--sentences",
+        type=int,
+        default=60,
+        metavar="N",
+        help="of the throughput and precision parts (default: %(default)s)",
+    )
     add("--sizes", type=int, nargs="+", default=[1_000, 10_000], metavar="N", help="documents of the memory part")
     add("--real", action="store_true", help="memory part: the configuration's own members")
     add("--child", type=int, help=argparse.SUPPRESS)
@@ -75,6 +83,10 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
         from pipeline_bench.memory import memory
 
         return asyncio.run(memory(config, options.child, options.real))
+    if options.parts == ["precision"]:
+        from pipeline_bench.precision import precision
+
+        return asyncio.run(precision(config, options.child))
     from pipeline_bench.throughput import throughput
 
     return asyncio.run(throughput(config, options.child))
@@ -102,6 +114,15 @@ def show_memory(options: argparse.Namespace) -> None:
         )
     peak, end = (found[-1][name] / found[0][name] for name in ("peak_mib", "end_mib"))
     print(f"  last / first        peak {peak:7.3f}  end {end:7.3f}   (aim: at most 1.1)")
+
+
+def show_precision(options: argparse.Namespace) -> None:
+    """Measure and print the precision part."""
+    found = in_child(options, "precision", options.sentences)
+    print(f"precision: {found['sentences']} sentences")
+    for name in ("float32", "int8"):
+        print(f"  {name:<22}{found[name + '_s']:8.1f} s {found[name + '_entities']:9} entities")
+    print(f"  int8 is {found['float32_s'] / found['int8_s']:.2f} times as fast; {found['both']} entities in common")
 
 
 def show_startup(options: argparse.Namespace) -> None:
@@ -161,7 +182,12 @@ def has_content(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-SHOWN = {"throughput": show_throughput, "memory": show_memory, "startup": show_startup}
+SHOWN = {
+    "throughput": show_throughput,
+    "precision": show_precision,
+    "memory": show_memory,
+    "startup": show_startup,
+}
 
 
 if __name__ == "__main__":

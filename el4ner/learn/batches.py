@@ -1,23 +1,44 @@
 """Examples encoded and packed into batches of about equal length and bounded size."""
 
 import logging
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
 from el4ner.errors import InputError
-from el4ner.learn.encode import IGNORE, Encoded, encode
+from el4ner.learn.encode import IGNORE, Encoded, Encoder
 from el4ner.learn.examples import ExampleMaker, Plan
-from el4ner.learn.shared import bundles, collate_shared, cut
+from el4ner.learn.packing import cut
+from el4ner.learn.shared import bundles, collate_shared, padded_shared_size, shared_size
 from el4ner.prompts.messages import Message
 
 log = logging.getLogger(__name__)
 
-POOL = 4096
-"""Examples that are sorted by length together before they are cut into batches."""
+TOGETHER = 1024
+"""Examples that are encoded in one go."""
+LOGGED_EVERY = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a pass over all batches computes.
+
+    Attributes:
+        batches: how many there are.
+        tokens: their tokens, padding included.
+        unshared: what the tokens would be without ``share_prefix``; None where that is off.
+    """
+
+    batches: int
+    tokens: int
+    unshared: int | None = None
+
+    def __str__(self) -> str:
+        without = "" if self.unshared is None else f"; without share_prefix {self.unshared:,}"
+        return f"{self.tokens:,} tokens in {self.batches:,} batches{without}"
 
 
 class Batches(Dataset[dict[str, Any]]):
@@ -30,6 +51,7 @@ class Batches(Dataset[dict[str, Any]]):
 
     Attributes:
         too_long: examples left out because they exceed ``max_length`` even without demonstrations.
+        cost: tokens of all batches.
     """
 
     def __init__(
@@ -44,30 +66,49 @@ class Batches(Dataset[dict[str, Any]]):
         share_prefix: bool = False,
     ) -> None:
         self._pad_id = tokenizer.pad_token_id
-        self.too_long = 0
-        encoded: list[tuple[object, Encoded]] = []
-        for number, plan in enumerate(plans):
-            if number and number % 10_000 == 0:
-                log.info("encoded %d of %d examples", number, len(plans))
-            messages = maker.make(plan)
-            if messages is not None:
-                item = _fitting(messages, tokenizer, max_length)
-                self.too_long += item is None
-                encoded += [(_shared_by(plan), item)] if item is not None else []
+        made = list(encode_plans(plans, maker, Encoder(tokenizer), max_length))
+        encoded = [(plan, item) for plan, item in made if item is not None]
+        self.too_long = len(made) - len(encoded)
         if not encoded:
             raise InputError("no example fits into optimisation.max_length; raise it")
         self._collate: Callable[[Any, int], dict[str, Any]] = collate_shared if share_prefix else collate
-        self._batches: Sequence[Sequence[Any]]
+        self._batches: Sequence[Sequence[Any]] = cut(
+            [item for _, item in encoded], lambda item: len(item.ids), padded_size, batch_tokens, seed
+        )
+        self.cost = Cost(len(self._batches), sum(map(padded_size, self._batches)))
         if share_prefix:
-            self._batches = cut(bundles(encoded), batch_tokens, POOL, seed)
-        else:
-            self._batches = _cut([item for _, item in encoded], batch_tokens, seed)
+            shared = bundles([(_shared_by(plan), item) for plan, item in encoded])
+            self._batches = cut(shared, lambda item: len(item.prefix), shared_size, batch_tokens, seed)
+            self.cost = Cost(len(self._batches), sum(map(padded_shared_size, self._batches)), self.cost.tokens)
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._collate(self._batches[index], self._pad_id)
+
+
+def encode_plans(
+    plans: Sequence[Plan], maker: ExampleMaker, encoder: Encoder, max_length: int
+) -> Iterator[tuple[Plan, Encoded | None]]:
+    """Plans with their examples, in order; None where one is too long.
+
+    Plans whose sentence offers no candidate are left out. What chance does not change is encoded once for all epochs.
+    """
+    known: dict[Hashable, Encoded | None] = {}
+    for start in range(0, len(plans), TOGETHER):
+        if start and start % LOGGED_EVERY < TOGETHER:
+            log.info("encoded %d of %d examples", start, len(plans))
+        together = [(plan, maker.identity(plan)) for plan in plans[start : start + TOGETHER]]
+        new: dict[Hashable, tuple[Message, ...]] = {}
+        for plan, identity in together:
+            if identity not in known and identity not in new and (messages := maker.make(plan)) is not None:
+                new[identity] = messages
+        known.update(zip(new, encoder.fitting(list(new.values()), max_length), strict=True))
+        yield from ((plan, known[identity]) for plan, identity in together if identity in known)
+        for plan, identity in together:
+            if identity is plan:
+                known.pop(identity, None)
 
 
 def collate(encoded: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
@@ -84,33 +125,11 @@ def collate(encoded: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     }
 
 
+def padded_size(encoded: Sequence[Encoded]) -> int:
+    """Tokens of a padded batch."""
+    return len(encoded) * max(len(item.ids) for item in encoded)
+
+
 def _shared_by(plan: Plan) -> object:
     """What the examples of neighbouring plans share: a sentence; with demonstrations, each has a beginning of its own."""
     return (plan.sentence, plan.number if plan.shown else None)
-
-
-def _fitting(messages: tuple[Message, ...], tokenizer: Any, max_length: int) -> Encoded | None:
-    """The conversation encoded, without its first demonstrations where it is too long; None if that does not help."""
-    encoded = encode(tokenizer, messages)
-    while len(encoded.ids) > max_length:
-        head = tuple(message for message in messages if message.role == "system")
-        turns = messages[len(head) :]
-        if len(turns) <= 2:
-            return None
-        messages = (*head, *turns[2:])
-        encoded = encode(tokenizer, messages)
-    return encoded
-
-
-def _cut(encoded: Sequence[Encoded], batch_tokens: int, seed: int) -> list[list[Encoded]]:
-    rng = random.Random(seed)
-    batches: list[list[Encoded]] = []
-    for start in range(0, len(encoded), POOL):
-        ready: list[list[Encoded]] = [[]]
-        for item in sorted(encoded[start : start + POOL], key=lambda item: len(item.ids)):
-            if ready[-1] and len(item.ids) * (len(ready[-1]) + 1) > batch_tokens:
-                ready.append([])
-            ready[-1].append(item)
-        rng.shuffle(ready)
-        batches += ready
-    return batches

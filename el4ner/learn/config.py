@@ -73,12 +73,18 @@ class OptimisationConfig(Section):
     )
     share_prefix: bool = Field(
         default=False,
-        description="Questions about one sentence read it once; several times faster for short prompts. Needs a model "
+        description="Questions about one sentence read it once: half of the tokens for the starter's prompts. Needs a model "
         "without sliding window or recurrence, and no gradient_checkpointing.",
     )
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed precision.")
     gradient_checkpointing: bool = Field(default=False, description="Less memory for about a third more time.")
     max_steps: int = Field(default=0, ge=0, description="Stop after so many updates; 0: after the epochs.")
+    max_minutes: float = Field(
+        default=0,
+        ge=0,
+        description="Train for so many minutes (from each start; encoding not counted), the schedule laid out over them "
+        "instead of over the steps; 0: no such limit.",
+    )
 
     @model_validator(mode="after")
     def _keeps_what_it_shares(self) -> "OptimisationConfig":

@@ -6,7 +6,7 @@ follows from the seed and the example's number, so a resumed run sees what an un
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from el4ner.learn.config import TaskConfig
@@ -101,43 +101,48 @@ class ExampleMaker:
         """The conversation of a plan, ending with the right answer; None where the sentence offers no candidate."""
         rng = random.Random(f"{self._seed}:{plan.number}")
         sentence = self.sentences[plan.sentence]
-        make = {"extract": self._extract, "classify": self._classify, "verify": self._verify}[plan.task]
         shown = self._retrieve(sentence, plan.shown) if plan.shown else ()
-        return make(sentence, shown, plan.candidate, rng)
+        if plan.task == "extract":
+            return self._extract(sentence, shown)
+        candidate = _candidate(sentence.document, plan.candidate, rng)
+        if candidate is None:
+            return None
+        if plan.task == "classify":
+            return self._classify(sentence, shown, candidate)
+        return self._verify(sentence, candidate, rng)
 
-    def _extract(
-        self, sentence: Sentence, shown: Sequence[Document], _candidate: int, _rng: random.Random
-    ) -> tuple[Message, ...]:
+    def identity(self, plan: Plan) -> Hashable:
+        """Equal for plans that make the same conversation; the plan itself where chance or demonstrations decide."""
+        known = plan.task == "extract" or (
+            plan.task == "classify" and plan.candidate < len(self.sentences[plan.sentence].document.entities or ())
+        )
+        return (plan.sentence, plan.task, plan.candidate) if known and not plan.shown else plan
+
+    def _extract(self, sentence: Sentence, shown: Sequence[Document]) -> tuple[Message, ...]:
         document = sentence.document
         asked = self._prompts.extract(sentence.language, document.text, shown, self._format)
         spans = [entity.span for entity in document.entities or ()]
         return (*asked, Message("assistant", self._format.write(document.text, spans)))
 
-    def _classify(
-        self, sentence: Sentence, shown: Sequence[Document], number: int, rng: random.Random
-    ) -> tuple[Message, ...] | None:
+    def _classify(self, sentence: Sentence, shown: Sequence[Document], candidate: Entity | Span) -> tuple[Message, ...]:
         document, language = sentence.document, sentence.language
-        candidate = _candidate(document, number, rng)
-        if candidate is None:
-            return None
-        span, type_name = (candidate.span, candidate.type) if isinstance(candidate, Entity) else (candidate, None)
+        span, type_name = _span_and_type(candidate)
         solved = shown_candidates(shown, span.surface(document.text))
         asked = self._prompts.classify(language, document.text, span, solved)
         return (*asked, Message("assistant", self._prompts.label_word(language, type_name)))
 
-    def _verify(
-        self, sentence: Sentence, shown: Sequence[Document], number: int, rng: random.Random
-    ) -> tuple[Message, ...] | None:
-        document, language = sentence.document, sentence.language
-        candidate = _candidate(document, number, rng)
-        if candidate is None:
-            return None
-        span, right = (candidate.span, candidate.type) if isinstance(candidate, Entity) else (candidate, None)
+    def _verify(self, sentence: Sentence, candidate: Entity | Span, rng: random.Random) -> tuple[Message, ...]:
+        language = sentence.language
+        span, right = _span_and_type(candidate)
         wrong = [name for name in self._types if name != right]
         asked_type = right if right is not None and rng.random() < 0.7 else rng.choice(wrong or self._types)
         yes, no = self._prompts.truth(language)
-        asked = self._prompts.verify(language, document.text, span, asked_type)
+        asked = self._prompts.verify(language, sentence.document.text, span, asked_type)
         return (*asked, Message("assistant", yes if asked_type == right else no))
+
+
+def _span_and_type(candidate: Entity | Span) -> tuple[Span, str | None]:
+    return (candidate.span, candidate.type) if isinstance(candidate, Entity) else (candidate, None)
 
 
 def _candidate(document: Document, number: int, rng: random.Random) -> Entity | Span | None:

@@ -1,10 +1,9 @@
 """Batches whose examples share what they have in common: the questions about one sentence read it once.
 
-A sentence of thirty tokens with six questions of a dozen tokens each costs a hundred tokens instead of two hundred and fifty;
-each question still sees the sentence and itself alone, as at inference.
+The starter's training examples cost half of the tokens that way, padding included; each question still sees the sentence and
+itself alone, as at inference.
 """
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,10 +12,10 @@ from typing import Any
 import torch
 
 from el4ner.learn.encode import IGNORE, Encoded
-from el4ner.members.prefixes import common_prefix, extend, read_prefixes
+from el4ner.members.prefixes import common_prefix, extend, read_prefixes, unwrapped
 
-LONG_TAIL = 24
-"""Continuations of more tokens are padded among themselves: copies of a text are longer than questions about it."""
+SHORT_TAIL = 8
+"""Continuations of up to so many tokens are padded together; above, those up to twice, four times ... as long are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +44,15 @@ def bundles(examples: Sequence[tuple[Any, Encoded]]) -> list[Bundle]:
     return [bundle([e for _, e in group]) for _, group in groupby(examples, key=lambda item: item[0])]
 
 
-def cut(ready: Sequence[Bundle], batch_tokens: int, pool: int, seed: int) -> list[list[Bundle]]:
-    """Bundles in batches of about ``batch_tokens``, prefixes of like length together, batches shuffled within each ``pool``."""
-    rng = random.Random(seed)
-    batches: list[list[Bundle]] = []
-    for start in range(0, len(ready), pool):
-        pooled: list[list[Bundle]] = [[]]
-        for item in sorted(ready[start : start + pool], key=lambda item: len(item.prefix)):
-            if pooled[-1] and sum(other.size for other in pooled[-1]) + item.size > batch_tokens:
-                pooled.append([])
-            pooled[-1].append(item)
-        rng.shuffle(pooled)
-        batches += pooled
-    return batches
+def shared_size(batch: Sequence[Bundle]) -> int:
+    """Tokens of a batch without padding; what bounds it."""
+    return sum(item.size for item in batch)
+
+
+def padded_shared_size(batch: Sequence[Bundle]) -> int:
+    """Tokens of a batch, padding included."""
+    groups = [[len(tail.ids) for _, tail in group] for group in _groups(batch)]
+    return len(batch) * _width(batch) + sum(len(lengths) * max(lengths) for lengths in groups)
 
 
 def collate_shared(batch: Sequence[Bundle], pad_id: int) -> dict[str, Any]:
@@ -65,27 +60,37 @@ def collate_shared(batch: Sequence[Bundle], pad_id: int) -> dict[str, Any]:
 
     Each group has ``ids``, ``mask``, ``labels`` ``(tails, length)`` and ``owners`` ``(tails,)``, the row of each tail's prefix.
     """
-    width = max(1, *(len(item.prefix) for item in batch))
-    tails = [(row, tail) for row, item in enumerate(batch) for tail in item.tails]
-    groups = [[t for t in tails if len(t[1].ids) > LONG_TAIL], [t for t in tails if len(t[1].ids) <= LONG_TAIL]]
+    width = _width(batch)
     return {
         "prefix_ids": torch.tensor([[pad_id] * (width - len(item.prefix)) + item.prefix for item in batch]),
         "prefix_mask": torch.tensor([[0] * (width - len(item.prefix)) + [1] * len(item.prefix) for item in batch]),
-        "tails": [_group(group, pad_id) for group in groups if group],
+        "tails": [_group(group, pad_id) for group in _groups(batch)],
     }
 
 
 def shared_logits(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits ``(n, vocabulary)`` that predict the ``n`` answer tokens of such a batch, and those tokens ``(n,)``."""
     prefixes = read_prefixes(model, inputs["prefix_ids"], inputs["prefix_mask"])
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden, targets = [], []
     for group in inputs["tails"]:
         states, _ = extend(model, prefixes.select(group["owners"]), group["ids"], group["mask"])
         where = group["labels"][:, 1:] != IGNORE
         hidden.append(states[:, :-1][where])
         targets.append(group["labels"][:, 1:][where])
-    return inner.get_output_embeddings()(torch.cat(hidden)), torch.cat(targets)
+    return unwrapped(model).get_output_embeddings()(torch.cat(hidden)), torch.cat(targets)
+
+
+def _width(batch: Sequence[Bundle]) -> int:
+    return max(1, *(len(item.prefix) for item in batch))
+
+
+def _groups(batch: Sequence[Bundle]) -> list[list[tuple[int, Encoded]]]:
+    """The tails of a batch with the rows of their prefixes, in groups of like length."""
+    tails = [(row, tail) for row, item in enumerate(batch) for tail in item.tails]
+    groups: dict[int, list[tuple[int, Encoded]]] = {}
+    for row, tail in tails:
+        groups.setdefault(((len(tail.ids) - 1) // SHORT_TAIL).bit_length(), []).append((row, tail))
+    return list(groups.values())
 
 
 def _group(tails: Sequence[tuple[int, Encoded]], pad_id: int) -> dict[str, torch.Tensor]:

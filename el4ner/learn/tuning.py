@@ -20,13 +20,13 @@ from transformers import (
 
 from el4ner.errors import ConfigError, ModelError
 from el4ner.learn.batches import Batches
+from el4ner.learn.budget import TimeBudget
 from el4ner.learn.config import LoraConfig, TrainConfig
 from el4ner.learn.encode import IGNORE
 from el4ner.learn.shared import shared_logits
+from el4ner.members.prefixes import RESCALES_LOGITS, unwrapped
 
 log = logging.getLogger(__name__)
-
-_RESCALES_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
@@ -78,8 +78,8 @@ def answer_logits(
     """Logits ``(n, vocabulary)`` that predict the ``n`` answer tokens of a batch, and those tokens ``(n,)``."""
     where = labels[:, 1:] != IGNORE
     targets = labels[:, 1:][where]
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if any(getattr(inner.config, name, None) for name in _RESCALES_LOGITS):
+    inner = unwrapped(model)
+    if any(getattr(inner.config, name, None) for name in RESCALES_LOGITS):
         return model(**inputs).logits[:, :-1][where], targets
     hidden = inner.base_model(**inputs).last_hidden_state
     return inner.get_output_embeddings()(hidden[:, :-1][where]), targets
@@ -129,6 +129,9 @@ def tune(
         data_collator=lambda batches: batches[0],
         callbacks=[FiguresLog(), *([EarlyStoppingCallback(patience)] if patience else [])],
     )
+    o = config.optimisation
+    if o.max_minutes:
+        trainer.add_callback(TimeBudget(o.max_minutes, o.learning_rate, o.schedule, o.warmup))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     if not trainer.args.disable_tqdm:

@@ -6,7 +6,7 @@ prefers a mark: a few readings an answer instead of one a token.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -60,6 +60,8 @@ DRAFT = 12
 """Tokens of the text that are guessed at once outside marks."""
 DRAFT_INSIDE = 6
 """And inside, where the closing mark is near."""
+DRAFT_AGAIN = 16
+"""Tokens of an earlier answer about the same text that are guessed at once, marks included."""
 
 
 class Copying:
@@ -69,6 +71,7 @@ class Copying:
         task: what to copy.
         limit: most tokens of the answer.
         prompt: what the model reads before its answer; at least one token.
+        earlier: tokens of an answer to the same task, to guess by.
 
     Attributes:
         task: what to copy.
@@ -78,13 +81,15 @@ class Copying:
         draft: the guess after them.
     """
 
-    def __init__(self, task: CopyTask, limit: int, prompt: Sequence[int]) -> None:
+    def __init__(self, task: CopyTask, limit: int, prompt: Sequence[int], earlier: Sequence[int] = ()) -> None:
         self.written: list[int] = []
         self.finished = not task.source
         self.decided = list(prompt)
         self.task = task
         self._limit = limit
         self._state = _State()
+        self._earlier = earlier
+        self._places = _places(earlier, task)
         self.draft = self._guess()
 
     @property
@@ -94,9 +99,12 @@ class Copying:
 
     def rivals(self) -> list[int]:
         """The source token that may come after the last decided token and after each drafted one (the last again at the end)."""
-        at = self._state.copied
-        following = list(self.task.source[at : at + len(self.draft) + 1])
-        return following + following[-1:] * (len(self.draft) + 1 - len(following))
+        state, last = replace(self._state), len(self.task.source) - 1
+        found = [self.task.source[min(state.copied, last)]]
+        for token in self.draft:
+            state.advance(token, self.task)
+            found.append(self.task.source[min(state.copied, last)])
+        return found
 
     def take(self, opens: Sequence[bool], closes: Sequence[bool]) -> int:
         """Go on as far as the reading tells; returns how many drafted tokens stand.
@@ -112,10 +120,9 @@ class Copying:
                 mark = state.mark(task)
                 prefers_mark = mark is not None and (opened if mark == task.open else closed)
                 token = mark if mark is not None and prefers_mark else task.source[state.copied]
-                copied = state.copied
                 self.written.append(token)
                 state.advance(token, task)
-                if state.copied > copied and place < len(self.draft) and not self.done:
+                if place < len(self.draft) and token == self.draft[place] and not self.done:
                     continue
                 self.decided, self.draft = [token], self._guess()
             if state.copied == len(task.source):
@@ -125,8 +132,20 @@ class Copying:
         raise AssertionError("the last place always decides")
 
     def _guess(self) -> list[int]:
+        at = self._places.get((self._state.copied, self._state.inside))
+        if at is not None:
+            return list(self._earlier[at : at + DRAFT_AGAIN])
         size = DRAFT if self._state.inside is None else DRAFT_INSIDE
         return list(self.task.source[self._state.copied : self._state.copied + size])
+
+
+def _places(answer: Sequence[int], task: CopyTask) -> dict[tuple[int, int | None], int]:
+    """Where in an answer its next token stands, by what was copied before it and whether a mark is open."""
+    state, places = _State(), {}
+    for at, token in enumerate(answer):
+        places[state.copied, state.inside] = at
+        state.advance(token, task)
+    return places
 
 
 @dataclass(slots=True)

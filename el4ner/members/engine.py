@@ -1,26 +1,21 @@
 """A causal language model in this process: batched greedy generation, and closed choices by log-probability."""
 
-import inspect
-import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
-from el4ner.errors import ModelError
 from el4ner.members.base import Message
-from el4ner.members.copying import CopyConstraint, Copying, CopyTask
-from el4ner.members.drafts import copy_drafted
+from el4ner.members.copying import CopyConstraint, CopyTask
+from el4ner.members.drafts import Copier
+from el4ner.members.loading import context_of, end_ids, load
 from el4ner.members.neutralise import neutralise
-from el4ner.members.prefixes import can_share, next_states, padded
-from el4ner.members.weights import check_model_folder
+from el4ner.members.prefix_cache import PrefixCache
+from el4ner.members.prefixes import can_share, common_prefix, padded, takes_positions
+from el4ner.members.reading import next_states
 from el4ner.prompts.copying import CLOSE, OPEN
-
-log = logging.getLogger(__name__)
 
 _PROBES = ("the [[new]] town of [[Old York]] .", "[[张三]]在[[北京]]工作。")
 
@@ -37,46 +32,50 @@ class Generated:
 class Engine:
     """A model with its tokenizer. Not thread-safe; greedy.
 
+    Args:
+        folder: model folder.
+        adapter: folder of a PEFT adapter to merge, if any.
+        device: cpu, cuda or cuda:N.
+        dtype: precision, as in the configuration.
+        template: arguments for the chat template.
+        cache_mib: size of the cache of prompts' beginnings.
+
     Raises:
         ModelError: the folder cannot or may not be loaded.
     """
 
-    def __init__(self, folder: Path, adapter: Path | None, device: str, dtype: str, template: dict[str, Any]) -> None:
-        import transformers
-
-        check_model_folder(folder)
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        try:
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32 if dtype == "int8" else getattr(torch, dtype), use_safetensors=True
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelError(
-                f"{folder} cannot be loaded ({type(error).__name__}); check that the download is complete"
-            ) from error
-        if not self.tokenizer.chat_template:
-            raise ModelError(f"{folder} has no chat template; use an instruction-tuned model")
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        self.model = _with_adapter(model, adapter).to(device).eval()
-        if dtype == "int8":
-            _quantise(self.model)
-        self.context = _context(self.model.config, self.tokenizer)
-        self._takes_positions = "position_ids" in inspect.signature(self.model.forward).parameters
+    def __init__(
+        self,
+        folder: Path,
+        adapter: Path | None,
+        device: str,
+        dtype: str,
+        template: dict[str, Any],
+        cache_mib: int = 0,
+    ) -> None:
+        self.tokenizer, self.model = load(folder, adapter, device, dtype)
+        self.context = context_of(self.model.config, self.tokenizer)
+        self._takes_positions = takes_positions(self.model)
         self._device = device
         self._template = template
         self._specials = special_tokens(self.tokenizer)
-        self._ends = _end_ids(self.model, self.tokenizer)
+        self._ends = end_ids(self.model, self.tokenizer)
         self.copies = self._cuts_words_alike()
         self._shares = can_share(self.model)
+        self._read = PrefixCache(cache_mib * 2**20)
+        self._copier = Copier(self.model, self._read, self.tokenizer.pad_token_id, device)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a conversation up to where the answer begins; control tokens in its texts are made harmless."""
         turns = [{"role": m.role, "content": neutralise(m.content, self._specials)} for m in messages]
         text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **self._template)
         return self._ids(text)
+
+    def reusable(self, messages: Sequence[Message], prompt: Sequence[int]) -> int:
+        """How much of a conversation's prompt other prompts may begin with: the demonstrations, or a lone turn as a whole."""
+        if sum(message.role == "user" for message in messages) < 2:
+            return len(prompt)
+        return common_prefix([self.prompt(messages[:-1]), list(prompt)])
 
     def copy_task(self, text: str) -> CopyTask | None:
         """What a constrained copy of ``text`` may consist of; None where the tokenizer cuts words differently inside marks."""
@@ -89,26 +88,36 @@ class Engine:
         inside = frozenset(at for at in range(1, len(places)) if places[at][0] < places[at - 1][1])
         return CopyTask(tuple(encoded["input_ids"]), self._ids(OPEN)[0], self._ids(CLOSE)[0], inside)
 
+    def unread(self, prompt: Sequence[int]) -> int:
+        """Tokens of a prompt that are not in the cache of beginnings."""
+        return len(prompt) - self._read.longest(prompt).length
+
     def answer_ids(self, answer: str) -> list[int]:
         """Token ids of an answer with its end sign."""
         return [*self._ids(answer), self._ends[0]]
 
     @torch.inference_mode()
     def generate(
-        self, prompts: Sequence[list[int]], copies: Sequence[CopyTask | None], limits: Sequence[int]
+        self,
+        prompts: Sequence[list[int]],
+        copies: Sequence[CopyTask | None],
+        limits: Sequence[int],
+        reusable: Sequence[int] | None = None,
     ) -> list[Generated]:
         """Greedy continuations; where a copy task is given, a marked copy of its text.
 
         Each has at most its limit of tokens, and fewer where the longest prompt of the batch leaves less of the context.
+        Of prompts before copies, the first ``reusable`` tokens stay in the cache of beginnings.
         """
-        held = {row: copy for row, copy in enumerate(copies) if copy is not None and self._shares}
-        free = [row for row in range(len(prompts)) if row not in held]
+        held = [row for row, copy in enumerate(copies) if copy is not None and self._shares]
+        free = [row for row in range(len(prompts)) if row not in set(held)]
         made: dict[int, Generated] = {}
         if free:
             answers = self._freely(*([of[row] for row in free] for of in (prompts, copies, limits)))  # type: ignore[arg-type]
             made |= zip(free, answers, strict=True)
-        rows = [Copying(copy, limits[row], prompts[row]) for row, copy in held.items()]
-        copy_drafted(self.model, rows, self.tokenizer.pad_token_id, self._device)
+        tasks = [copy for row in held if (copy := copies[row]) is not None]
+        kept = [0 if reusable is None else reusable[row] for row in held]
+        rows = self._copier.copy([prompts[row] for row in held], tasks, [limits[row] for row in held], kept)
         for row, copied in zip(held, rows, strict=True):
             text = self.tokenizer.decode(copied.written, skip_special_tokens=True)
             made[row] = Generated(text, len(copied.written), copied.finished)
@@ -153,7 +162,7 @@ class Engine:
     def next_token(self, prompts: Sequence[list[int]], tokens: Sequence[list[int]]) -> list[list[float]]:
         """Log-probabilities of the given next tokens after each prompt; what prompts have in common is read once."""
         if self._shares:
-            states = next_states(self.model, prompts, self.tokenizer.pad_token_id, self._device)
+            states = next_states(self.model, prompts, self._read, self.tokenizer.pad_token_id, self._device)
             log_probs = torch.log_softmax(self.model.get_output_embeddings()(states).float(), dim=-1)
         else:
             log_probs = self._log_probs(*self._padded(prompts), 1)[:, -1]
@@ -193,42 +202,3 @@ class Engine:
 def special_tokens(tokenizer: Any) -> list[str]:
     """Control tokens of a tokenizer, sorted: what must be made harmless wherever it stands in a text."""
     return sorted({str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special})
-
-
-def _quantise(model: Any) -> None:
-    """Linear layers but the output layer in 8 bits, inputs scaled as they come: about twice the speed on a CPU."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the function is to move to another package one day
-        quantise: Any = torch.ao.quantization
-        linear = {torch.nn.Linear: quantise.per_channel_dynamic_qconfig}
-        quantise.quantize_dynamic(model.base_model, linear, dtype=torch.qint8, inplace=True)
-
-
-def _with_adapter(model: Any, adapter: Path | None) -> Any:
-    if adapter is None:
-        return model
-    from peft import PeftConfig, PeftModel
-
-    try:
-        tuned = PeftModel(model, PeftConfig.from_pretrained(adapter))
-        lacking = tuned.load_adapter(adapter, "default").missing_keys
-        merged = tuned.merge_and_unload()
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{adapter} cannot be put on this model ({type(error).__name__}); give an adapter that was tuned on it"
-        ) from error
-    if lacking:  # PEFT would only warn, and the base model would answer
-        raise ModelError(f"{adapter} lacks {len(lacking)} of the tensors that it names; fetch or train it again")
-    return merged
-
-
-def _context(config: Any, tokenizer: Any) -> int:
-    lengths = [getattr(config, name, None) for name in ("max_position_embeddings", "seq_length", "n_positions")]
-    known = [length for length in [*lengths, tokenizer.model_max_length] if isinstance(length, int) and length < 10**9]
-    return min(known, default=4096)
-
-
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    configured = model.generation_config.eos_token_id
-    ends = [configured] if isinstance(configured, int) else list(configured or [])
-    return list(dict.fromkeys([tokenizer.eos_token_id, *ends]))

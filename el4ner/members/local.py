@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import jinja2
 import torch
@@ -27,6 +27,10 @@ from el4ner.members.weights import check_adapter_folder, check_model_folder, has
 
 GATHER_S = 0.004
 """How long the worker waits for further requests before it answers the ones it has."""
+HELD = 2
+"""Tokens in memory for each token to compute, at most: keys and values of cached beginnings are many."""
+LIKE = 0.75
+"""Jobs below this share of the longest wait for the next batch, where the batch is worth computing without them."""
 SMALLEST_ANSWER = 16
 """Tokens that must be left for an answer after the prompt."""
 
@@ -36,6 +40,7 @@ class _Job:
     request: Request
     prompt: list[int]
     copy: CopyTask | None
+    reusable: int
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Answer | Choice]
     started_s: float
@@ -45,9 +50,10 @@ class _Job:
         return "choose" if self.request.choices else "generate"
 
     @property
-    def length(self) -> int:
-        expected = len(self.copy.source) if self.copy else min(self.request.max_tokens, 256)
-        return len(self.prompt) + (0 if self.request.choices else expected)
+    def answer_length(self) -> int:
+        if self.request.choices:
+            return 0
+        return len(self.copy.source) if self.copy else min(self.request.max_tokens, 256)
 
 
 class LocalMember:
@@ -86,7 +92,7 @@ class LocalMember:
         """The loaded model."""
         c = self._config
         adapter = Path(c.adapter) if c.adapter else None
-        return Engine(Path(c.model), adapter, c.device, c.dtype, c.chat_template_kwargs)
+        return Engine(Path(c.model), adapter, c.device, c.dtype, c.chat_template_kwargs, c.prefix_cache_mib)
 
     async def generate(self, request: Request) -> Answer:
         """Answer in free text."""
@@ -125,7 +131,8 @@ class LocalMember:
                 f"prompt of {len(prompt)} tokens and an answer of {needed} exceed its context of {engine.context}",
             )
         loop = asyncio.get_running_loop()
-        job = _Job(request, prompt, copy, loop, loop.create_future(), started)
+        reusable = engine.reusable(request.messages, prompt) if copy else 0
+        job = _Job(request, prompt, copy, reusable, loop, loop.create_future(), started)
         self._jobs.put(job)
         return await job.future
 
@@ -144,10 +151,14 @@ class LocalMember:
             gathered, ended = self._gather()
             jobs = [job for job in gathered if not job.future.cancelled()]
             for kind, run in (("generate", self._generate), ("choose", self._choose)):
-                for batch in cut_batches([job for job in jobs if job.kind == kind], self._config.batch_tokens):
+                wanted = [job for job in jobs if job.kind == kind]
+                for batch in cut_batches(wanted, self._lengths, self._config.batch_tokens):
                     self._run(run, batch)
             if ended:
                 return
+
+    def _lengths(self, job: _Job) -> tuple[int, int]:
+        return self.engine.unread(job.prompt) + job.answer_length, len(job.prompt) + job.answer_length
 
     def _gather(self) -> tuple[list[_Job], bool]:
         jobs: list[_Job] = []
@@ -172,7 +183,8 @@ class LocalMember:
 
     def _generate(self, batch: Sequence[_Job]) -> list[Answer]:
         limits = [self._limit(job) for job in batch]
-        generated = self.engine.generate([job.prompt for job in batch], [job.copy for job in batch], limits)
+        prompts, copies, reusable = zip(*((job.prompt, job.copy, job.reusable) for job in batch), strict=True)
+        generated = self.engine.generate(prompts, copies, limits, reusable)
         for row, (job, limit) in enumerate(zip(batch, limits, strict=True)):
             if not generated[row].finished and generated[row].tokens < limit:
                 # A longer prompt beside it left too little of the context; alone it has the room it was promised.
@@ -204,12 +216,29 @@ class LocalMember:
         return Choice(label, log_probs, Usage(len(job.prompt), 1, time.monotonic() - job.started_s))
 
 
-def cut_batches(jobs: Sequence[Any], batch_tokens: int) -> list[list[Any]]:
-    """Jobs by length, in batches whose padded size is at most ``batch_tokens``; a longer job stands alone."""
-    batches: list[list[Any]] = []
-    for job in sorted(jobs, key=lambda job: -job.length):
-        if not batches or (len(batches[-1]) + 1) * batches[-1][0].length > batch_tokens:
+JobT = TypeVar("JobT")
+
+
+def cut_batches(
+    jobs: Sequence[JobT], lengths: Callable[[JobT], tuple[int, int]], batch_tokens: int
+) -> list[list[JobT]]:
+    """Jobs by length, in batches of bounded padded size, those of like length together; a longer job stands alone.
+
+    Args:
+        jobs: what is to be computed.
+        lengths: tokens to compute of a job, and tokens to hold in memory, those in the cache of beginnings included.
+        batch_tokens: most tokens to compute, padding included; four times as many are held.
+    """
+    batches: list[list[JobT]] = []
+    longest = held = 0
+    for (compute, hold), job in sorted(((lengths(job), job) for job in jobs), key=lambda item: item[0], reverse=True):
+        held = max(held, hold)
+        size = len(batches[-1]) + 1 if batches else 1
+        full = size * longest > batch_tokens or size * held > HELD * batch_tokens
+        ragged = compute < LIKE * longest and size * longest > batch_tokens / 8
+        if not batches or full or ragged:
             batches.append([])
+            longest, held = compute, hold
         batches[-1].append(job)
     return batches
 

@@ -1,16 +1,21 @@
 """Several continuations of one prompt: the prompt is read once, each continuation sees it and itself alone.
 
 The candidates of a window are asked about after the same text; reading that text once a candidate is most of the work of
-typing, in inference and in training alike. Gradients flow through.
+typing. This module is the plain form, through which gradients flow: training uses it. Inference reads with
+:mod:`el4ner.members.reading`, in place.
 """
 
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+RESCALES_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+"""Settings of architectures whose logits are more than a product with the output embeddings."""
 
 
 @dataclass(slots=True)
@@ -39,31 +44,58 @@ def extend(model: Any, before: Prefixes | None, ids: torch.Tensor, mask: torch.T
     """Read on, row by row: the last hidden states ``(rows, length, hidden)``, and everything read so far.
 
     Args:
-        model: a causal language model of Transformers whose cache grows (no fixed or sliding window shorter than the texts).
+        model: a causal language model for which :func:`can_share` holds.
         before: what each row has read already; None for nothing.
         ids: the next tokens, ``(rows, length)`` int64.
         mask: 1 where a token stands, 0 at padding, on either side.
     """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    cache = DynamicCache(config=inner.config)
+    cache = DynamicCache(config=unwrapped(model).config)
     whole = mask
     if before is not None:
         whole = torch.cat([before.mask, mask], dim=1)
         for index, (keys, values) in enumerate(before.layers):
             cache.update(keys, values, index)
+    states = hidden_states(model, cache, ids, whole)
+    return states, Prefixes([(layer.keys, layer.values) for layer in cache.layers], whole)
+
+
+def hidden_states(model: Any, cache: Cache, ids: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """The last hidden states ``(rows, length, hidden)`` of tokens that come after what the cache holds; it takes them up.
+
+    Args:
+        model: a causal language model.
+        cache: keys and values of what was read before.
+        ids: the next tokens, ``(rows, length)`` int64.
+        whole: 1 where a token stands, 0 at padding, cache and next tokens together; ``(rows, all)`` int64.
+    """
+    inner = unwrapped(model).base_model
     # Padding must not shift learned positions; models without position_ids count them from the mask.
     positions = {}
-    if "position_ids" in inspect.signature(inner.base_model.forward).parameters:
+    if takes_positions(inner):
         positions["position_ids"] = (whole.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    out = inner.base_model(input_ids=ids, attention_mask=whole, past_key_values=cache, use_cache=True, **positions)
-    layers = [(layer.keys, layer.values) for layer in out.past_key_values.layers]
-    return out.last_hidden_state, Prefixes(layers, whole)
+    out = inner(input_ids=ids, attention_mask=whole, past_key_values=cache, use_cache=True, **positions)
+    states: torch.Tensor = out.last_hidden_state
+    return states
+
+
+def takes_positions(model: torch.nn.Module) -> bool:
+    """Whether a model is told the position of each token."""
+    return _has_parameter(type(model).forward, "position_ids")
+
+
+@functools.cache
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(function).parameters
+
+
+def unwrapped(model: Any) -> Any:
+    """The causal language model itself, out of a PEFT wrapper if it is in one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def can_share(model: Any) -> bool:
     """Whether a model's cache keeps every token and its logits are a plain product with the output embeddings."""
-    rescaled = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-    if any(getattr(model.config, name, None) for name in rescaled) or not hasattr(model, "base_model"):
+    if any(getattr(model.config, name, None) for name in RESCALES_LOGITS) or not hasattr(model, "base_model"):
         return False
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
@@ -82,24 +114,7 @@ def padded(
     return tensor(rows, pad_id), tensor([[1] * len(row) for row in rows], 0)
 
 
-def next_states(model: Any, prompts: Sequence[list[int]], pad_id: int, device: str) -> torch.Tensor:
-    """The last hidden state of each prompt, ``(prompts, hidden)``; what prompts have in common is read once."""
-    groups = group_by_prefix(prompts)
-    lengths = [common_prefix([prompts[row] for row in group]) for group in groups]
-    owners = [at for at, group in enumerate(groups) for _ in group]
-    rows = [row for group in groups for row in group]
-    read = None
-    if any(lengths):
-        beginnings = [prompts[group[0]][:length] for group, length in zip(groups, lengths, strict=True)]
-        read = read_prefixes(model, *padded(beginnings, pad_id, device=device))
-        read = read.select(torch.tensor(owners, device=device))
-    tails = [prompts[row][lengths[owner] :] for row, owner in zip(rows, owners, strict=True)]
-    states, _ = extend(model, read, *padded(tails, pad_id, device=device))
-    places = sorted(range(len(rows)), key=rows.__getitem__)
-    return states[torch.tensor(places, device=device), -1]
-
-
-def common_prefix(rows: Sequence[list[int]]) -> int:
+def common_prefix(rows: Sequence[list[int]] | Sequence[tuple[int, ...]]) -> int:
     """Length of the longest beginning that all rows share and that leaves each of them at least one token."""
     first, last = min(rows), max(rows)
     length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(map(len, rows)))

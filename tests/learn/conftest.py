@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from el4ner.config import LabelConfig
 from el4ner.learn.data import Sentence
+from el4ner.prompts.messages import Message
 from el4ner.prompts.render import Prompts
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity
@@ -59,6 +61,33 @@ def write_jsonl(path: Path, documents: Sequence[Document]) -> Path:
     ]
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def plainly_encoded(
+    tokenizer: Any, messages: Sequence[Message], arguments: dict[str, Any] | None = None
+) -> tuple[list[int], list[int]]:
+    """Ids and labels of one conversation, piece by piece, each piece by a call of its own."""
+    from el4ner.members.engine import special_tokens
+    from el4ner.members.neutralise import neutralise
+
+    turns = [{"role": m.role, "content": neutralise(m.content, special_tokens(tokenizer))} for m in messages]
+    ids: list[int] = []
+    labels: list[int] = []
+    written = ""
+    for index, turn in enumerate(turns):
+        if turn["role"] == "assistant":
+            before, after = (
+                tokenizer.apply_chat_template(
+                    turns[:upto], tokenize=False, add_generation_prompt=ask, **arguments or {}
+                )
+                for upto, ask in ((index, True), (index + 1, False))
+            )
+            prompt = tokenizer(before[len(written) :], add_special_tokens=False)["input_ids"]
+            answer = tokenizer(after[len(before) :], add_special_tokens=False)["input_ids"]
+            ids += prompt + answer
+            labels += [-100] * len(prompt) + answer
+            written = after
+    return ids, labels
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from el4ner.errors import InputError  # noqa: E402
-from el4ner.learn.batches import Batches, collate  # noqa: E402
+from el4ner.learn.batches import Batches, Cost, collate  # noqa: E402
 from el4ner.learn.config import TaskConfig  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
-from el4ner.learn.encode import IGNORE, Encoded, encode  # noqa: E402
+from el4ner.learn.encode import IGNORE, Encoded  # noqa: E402
 from el4ner.learn.examples import ExampleMaker, Plan, plan_epochs  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
 
-from .conftest import TYPES, prompts_of  # noqa: E402
+from .conftest import TYPES, plainly_encoded, prompts_of  # noqa: E402
 
 Rows = Counter[tuple[int, ...]]
 
@@ -54,7 +54,7 @@ def test_every_example_is_there_once_in_batches_of_bounded_size(maker: Any, toke
     plans = plan_epochs(maker.sentences, TaskConfig(), 2, 3.0, seed=1)
     batches = Batches(plans, maker, tokenizer, batch_tokens, 512, seed=1)
     conversations = [messages for plan in plans if (messages := maker.make(plan)) is not None]
-    assert rows_of(batches) == Counter(tuple(encode(tokenizer, messages).ids) for messages in conversations)
+    assert rows_of(batches) == Counter(tuple(plainly_encoded(tokenizer, messages)[0]) for messages in conversations)
     assert batches.too_long == 0
     for index in range(len(batches)):
         rows, width = batches[index]["input_ids"].shape
@@ -80,8 +80,8 @@ def test_little_is_padding(maker: Any, tokenizer: Any):
 
 
 def test_too_long_conversations_lose_their_first_demonstrations_then_are_counted(maker: Any, tokenizer: Any):
-    whole = encode(tokenizer, maker.make(Plan(1, "extract", 3, 0))).ids
-    bare = encode(tokenizer, maker.make(Plan(1, "extract", 0, 0))).ids
+    whole = plainly_encoded(tokenizer, maker.make(Plan(1, "extract", 3, 0)))[0]
+    bare = plainly_encoded(tokenizer, maker.make(Plan(1, "extract", 0, 0)))[0]
     limit = len(whole) - 1
     shortened = Batches([Plan(1, "extract", 3, 0)], maker, tokenizer, 4096, limit, seed=1)
     ((row, _),) = rows_of(shortened).items()
@@ -90,6 +90,23 @@ def test_too_long_conversations_lose_their_first_demonstrations_then_are_counted
     plans = [Plan(1, "extract", 3, 0), Plan(3, "classify", 0, 1)]
     dropped = Batches(plans, maker, tokenizer, 4096, len(bare) - 1, seed=1)
     assert dropped.too_long == 1 and len(dropped) == 1
+
+
+def test_the_cost_is_the_padded_tokens_of_all_batches(maker: Any, tokenizer: Any):
+    batches = Batches(plan_epochs(maker.sentences, TaskConfig(), 2, 2.0, seed=1), maker, tokenizer, 512, 512, seed=1)
+    padded = sum(batches[index]["input_ids"].numel() for index in range(len(batches)))
+    assert batches.cost == Cost(len(batches), padded)
+    assert str(Cost(812, 1_234_567)) == "1,234,567 tokens in 812 batches"
+    assert str(Cost(812, 1_234_567, 2_800_000)).endswith("; without share_prefix 2,800,000")
+
+
+def test_only_equal_conversations_are_taken_for_one(maker: Any):
+    known: dict[Any, Any] = {}
+    plans = plan_epochs(maker.sentences, TaskConfig(), 2, 4.0, seed=1)
+    for plan in plans:
+        messages = maker.make(plan)
+        assert known.setdefault(maker.identity(plan), messages) == messages
+    assert len(known) < 0.9 * len(plans)
 
 
 def test_nothing_that_fits_is_an_error(maker: Any, tokenizer: Any):

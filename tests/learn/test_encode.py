@@ -10,13 +10,13 @@ torch = pytest.importorskip("torch")
 
 from el4ner.errors import ModelError  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
-from el4ner.learn.encode import IGNORE, encode  # noqa: E402
+from el4ner.learn.encode import IGNORE, Encoded, Encoder  # noqa: E402
 from el4ner.learn.examples import ExampleMaker, Plan  # noqa: E402
 from el4ner.members.engine import Engine  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
 from el4ner.prompts.messages import Message  # noqa: E402
 
-from .conftest import TYPES, prompts_of  # noqa: E402
+from .conftest import TYPES, plainly_encoded, prompts_of  # noqa: E402
 
 CHATML = (
     "{% for m in messages %}<|user|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
@@ -31,6 +31,11 @@ FORGETFUL = (
 @pytest.fixture(scope="module", params=["opt", "bloom", "qwen3"])
 def engine(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Engine:
     return Engine(tiny_model(request.param), None, "cpu", "float32", {})
+
+
+def encode(tokenizer: Any, messages: Sequence[Message], arguments: dict[str, Any] | None = None) -> Encoded:
+    (encoded,) = Encoder(tokenizer, arguments).encode([messages])
+    return encoded
 
 
 def conversations(sentences: Sequence[Sentence], style: str) -> list[tuple[Message, ...]]:
@@ -75,6 +80,15 @@ def test_the_prompt_is_the_one_of_inference(engine: Engine, sentences: list[Sent
         encoded = encode(engine.tokenizer, messages)
         answer = engine.answer_ids(messages[-1].content)
         assert encoded.ids == engine.prompt(messages[:-1]) + answer
+
+
+@pytest.mark.parametrize("style", ["compact", "full"])
+def test_many_at_once_are_what_each_is_alone(engine: Engine, sentences: list[Sentence], style: str):
+    together = conversations(sentences, style)
+    encoded = Encoder(engine.tokenizer).encode(together)
+    assert len(together) > 30
+    assert [(one.ids, one.labels) for one in encoded] == [plainly_encoded(engine.tokenizer, one) for one in together]
+    assert Encoder(engine.tokenizer).encode([]) == []
 
 
 def test_labels_decode_to_the_answer(engine: Engine):

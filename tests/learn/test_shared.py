@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from el4ner.learn.batches import Batches, collate  # noqa: E402
+from el4ner.learn.batches import Batches, Cost, collate  # noqa: E402
 from el4ner.learn.config import OptimisationConfig, TaskConfig  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
 from el4ner.learn.encode import IGNORE, Encoded  # noqa: E402
 from el4ner.learn.examples import ExampleMaker, plan_epochs  # noqa: E402
-from el4ner.learn.shared import bundle, cut, shared_logits  # noqa: E402
+from el4ner.learn.packing import cut  # noqa: E402
+from el4ner.learn.shared import bundle, shared_logits, shared_size  # noqa: E402
 from el4ner.learn.tuning import answer_logits  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
 
@@ -39,7 +40,7 @@ def test_a_bundle_holds_each_unequal_example_once(text: list[int], questions: li
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(4, 40))
 def test_a_batch_keeps_to_its_size(sizes: list[int], batch_tokens: int):
     bundles = [bundle([Encoded([0] * size + [1], [IGNORE] * size + [1])]) for size in sizes]
-    batches = cut(bundles, batch_tokens, 8, seed=1)
+    batches = cut(bundles, lambda item: len(item.prefix), shared_size, batch_tokens, seed=1, pool=8)
     assert sorted(item.size for batch in batches for item in batch) == sorted(item.size for item in bundles)
     assert all(len(batch) == 1 or sum(item.size for item in batch) <= batch_tokens for batch in batches)
 
@@ -75,6 +76,9 @@ def test_sharing_changes_neither_loss_nor_gradient(
     assert {tuple(example.ids) for example in examples} == {tuple(example.ids) for example in apart._batches[0]}
     rows = collate(examples, tokenizer.pad_token_id)
     labels = rows.pop("labels")
+    computed = together[0]["prefix_ids"].numel() + sum(group["ids"].numel() for group in together[0]["tails"])
+    assert together.cost == Cost(1, computed, apart.cost.tokens)
+    assert computed < apart[0]["input_ids"].numel() == apart.cost.tokens
     assert together[0]["prefix_ids"].numel() < rows["input_ids"].numel() / 3
     expected = _loss_and_gradient(model, *answer_logits(model, rows, labels))
     loss, gradient = _loss_and_gradient(model, *shared_logits(model, together[0]))

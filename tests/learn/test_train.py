@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,7 @@ def test_a_dry_run_shows_the_first_example_and_writes_nothing(write: Any, tmp_pa
     assert main(["--config", str(write()), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert "bears the loss" in shown and "<|assistant|>  [" in shown
+    assert re.match(r"[\d,]+ tokens in \d+ batches; [\d,]+ tokens an epoch\n", shown)
     assert not (tmp_path / "out").exists()
 
 
@@ -178,6 +180,43 @@ def test_broken_weights_are_refused(write: Any, tiny_model: Any, tmp_path: Path,
     folder = shutil.copytree(tiny_model("qwen3"), tmp_path / "base")
     (folder / "model.safetensors").write_bytes(b"not weights")
     assert "check that the download is complete" in refused(capsys, write(model=str(folder)))
+
+
+def sharing(**more: Any) -> dict[str, Any]:
+    return {"epochs": 1, "batch_tokens": 256, "max_length": 128, "share_prefix": True, **more}
+
+
+def test_a_dry_run_says_what_sharing_saves(write: Any, capsys: Any):
+    assert main(["--config", str(write(optimisation=sharing())), "--dry-run"]) == 0
+    found = re.match(r"([\d,]+) tokens in \d+ batches; without share_prefix ([\d,]+); ", capsys.readouterr().out)
+    assert found is not None
+    shared, unshared = (int(number.replace(",", "")) for number in found.groups())
+    assert 0 < shared < unshared
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"logits_scaling": 2.0},
+        {"use_sliding_window": True, "sliding_window": 16, "layer_types": ["full_attention", "sliding_attention"]},
+    ],
+)
+def test_sharing_is_refused_where_a_model_reads_a_shared_prompt_differently(
+    write: Any, tiny_model: Any, tmp_path: Path, capsys: Any, changes: dict[str, Any]
+):
+    folder = shutil.copytree(tiny_model("qwen3"), tmp_path / "base")
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(settings | changes), encoding="utf-8")
+    assert "(qwen3)" in (message := refused(capsys, write(model=str(folder), optimisation=sharing())))
+    assert message.endswith("set share_prefix: false")
+
+
+def test_a_given_time_ends_a_run(write: Any, capsys: Any):
+    plenty = sharing(epochs=400, max_minutes=0.05, learning_rate=0.01, batch_tokens=64)
+    assert main(["--config", str(write(optimisation=plenty, evaluation={"fraction": 0}))]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["epoch"] < 1.0
+    assert 2 < summary["train_runtime"] < 60
 
 
 def test_a_wrong_adapter_target_is_refused(write: Any, capsys: Any):

@@ -119,9 +119,11 @@ def preferences(seed: int, bias: float) -> Callable[[Sequence[int]], tuple[bool,
     return prefer
 
 
-def drafted(task: CopyTask, limit: int, prefer: Callable[[Sequence[int]], tuple[bool, bool]]) -> Copying:
+def drafted(
+    task: CopyTask, limit: int, prefer: Callable[[Sequence[int]], tuple[bool, bool]], earlier: Sequence[int] = ()
+) -> Copying:
     """An answer by drafting and checking, against a model that sees exactly what was read and kept."""
-    row, read = Copying(task, limit, [99]), []
+    row, read = Copying(task, limit, [99], earlier), []
     while not row.done:
         decided, draft = list(row.decided), list(row.draft)
         assert len(row.rivals()) == len(draft) + 1
@@ -170,3 +172,25 @@ def test_drafting_gives_the_stepwise_answer(
     assert row.finished == (
         stepped(task, limit, prefer) == stepped(task, limit + 2, prefer) and len(row.written) < limit
     )
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2, OPEN, CLOSE]), max_size=60), seeds, seeds, st.sampled_from([-2.0, 0.0]))
+def test_guessing_by_another_answer_changes_nothing(source: list[int], seed: int, other: int, bias: float):
+    task = copy_task(source)
+    earlier = drafted(task, task.longest, preferences(other, bias)).written
+    prefer = preferences(seed, bias)
+    assert drafted(task, task.longest, prefer, earlier).written == drafted(task, task.longest, prefer).written
+
+
+def test_the_same_answer_again_takes_few_readings():
+    task, prefer = copy_task([1, 2, 3, 4] * 10), preferences(5, 0.0)
+    first = drafted(task, task.longest, prefer).written
+    asked: list[Sequence[int]] = []
+
+    def counted(read: Sequence[int]) -> tuple[bool, bool]:
+        asked.append(read)
+        return prefer(read)
+
+    assert drafted(task, task.longest, counted, first).written == first
+    assert len(first) > 50 and len(asked) < len(first) + 10

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from el4ner.config import MemberConfig  # noqa: E402
 from el4ner.errors import ContextOverflowError, MemberError, ModelError  # noqa: E402
 from el4ner.members.base import Answer, Choice, Message, Request  # noqa: E402
-from el4ner.members.local import LocalMember, cpu_threads, cut_batches, normalised  # noqa: E402
+from el4ner.members.local import HELD, LocalMember, cpu_threads, cut_batches, normalised  # noqa: E402
 from el4ner.prompts.copying import read_copy  # noqa: E402
 
 TEXTS = ["It snowed .", "Mira Solberg opened a bakery in Tromso last May .", "林晓梅在青岛的海风公司工作。", "Bexley"]
@@ -82,7 +82,7 @@ def test_together_is_the_same_as_one_by_one(member_of: MakeMember, name: str):
 
 
 def test_requests_at_once_are_answered_in_one_batch(member_of: MakeMember, monkeypatch: pytest.MonkeyPatch):
-    member = member_of("qwen3")
+    member = member_of("qwen3", batch_tokens=50_000)
     generated, chosen = counted(monkeypatch, member, "generate"), counted(monkeypatch, member, "next_token")
     monkeypatch.setattr("el4ner.members.local.GATHER_S", 0.5)
     requests = [extract(TEXTS[i % 4], 5 + i, copy=False) for i in range(12)]
@@ -100,17 +100,20 @@ def test_batches_keep_to_batch_tokens(member_of: MakeMember, monkeypatch: pytest
     assert sum(sizes) == 7 and max(sizes) < 4
 
 
-@dataclass
-class Sized:
-    length: int
-
-
-@given(st.lists(st.integers(1, 300), max_size=40), st.integers(64, 500))
-def test_cut_batches_loses_nothing_and_bounds_the_padded_size(lengths: list[int], batch_tokens: int):
-    batches = cut_batches([Sized(length) for length in lengths], batch_tokens)
-    assert sorted(job.length for batch in batches for job in batch) == sorted(lengths)
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(0, 900)), max_size=40), st.integers(64, 500))
+def test_cut_batches_loses_nothing_and_bounds_what_is_computed_and_held(jobs: list[tuple[int, int]], batch_tokens: int):
+    batches = cut_batches(jobs, lambda job: (job[0], job[0] + job[1]), batch_tokens)
+    assert sorted(job for batch in batches for job in batch) == sorted(jobs)
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(job.length for job in batch) <= batch_tokens
+        if len(batch) > 1:
+            assert len(batch) * max(compute for compute, _ in batch) <= batch_tokens
+            assert len(batch) * max(compute + known for compute, known in batch) <= HELD * batch_tokens
+
+
+def test_short_jobs_are_not_padded_to_long_ones_where_the_batch_is_large_enough():
+    jobs = [100] * 10 + [10] * 10
+    assert cut_batches(jobs, lambda job: (job, job), 4000) == [[100] * 10, [10] * 10]
+    assert cut_batches(jobs, lambda job: (job, job), 20_000) == [jobs]
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=8))
