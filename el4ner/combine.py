@@ -28,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
 
     def work() -> int:
-        job = _job(options)
-        result = combine_files(job)
+        result = combine_files(_job(options))
         print("\n".join(result.report), file=sys.stderr)
         if options.advise:
             print("\n".join(advice(result.table, result.probabilities, result.labels)), file=sys.stderr)
@@ -41,15 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _job(options: argparse.Namespace) -> Job:
-    if options.fit and not options.gold:
-        raise InputError("--fit learns from labels; give labelled documents with --gold FILE")
     if options.fit and options.combiner:
         raise InputError("--fit learns a combiner and --combiner reads one; give one of the two")
+    if (options.fit or options.combiner) and options.rule != "agreement":
+        raise InputError(f"--fit and --combiner decide themselves; leave out --rule {options.rule}")
     if options.abstain is not None and not 0 < options.abstain < 1:
         raise InputError("--abstain is a probability between 0 and 1")
     return Job(
-        systems=_named(options.systems),
+        systems=_named([word for word in options.systems if "=" in word]),
         output=options.output,
+        runs=tuple(Path(word) for word in options.systems if "=" not in word),
         rule=options.rule,
         at_least=options.at_least,
         prefer=options.prefer,
@@ -81,7 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("systems", nargs="+", metavar="NAME=FILE", help="prediction files, JSON lines or columns")
+    add(
+        "systems",
+        nargs="+",
+        metavar="NAME=FILE",
+        help="prediction files, JSON lines or columns; without NAME=: "
+        "a run's predictions with candidates, whose members all take part",
+    )
     add("--output", type=Path, required=True, metavar="FILE", help="predictions to write, JSON lines")
     add("--rule", choices=RULES, default="agreement", help="how to combine without labels (default: agreement)")
     add("--at-least", type=int, default=2, metavar="K", help="members needed by the rule at-least (default: 2)")
@@ -89,7 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--nested", action="store_true", help="keep entities inside others")
     add("--documents", nargs="+", default=(), metavar="PATH", help="the texts, so that repeated surfaces speak too")
     add("--gold", type=Path, metavar="FILE", help="labelled documents: all, or some of them")
-    add("--fit", type=Path, metavar="FILE", help="learn from --gold, and write the combiner there (JSON)")
+    add(
+        "--fit",
+        type=Path,
+        metavar="FILE",
+        help="write the combiner there (JSON), learned from --gold, or without labels",
+    )
     add("--combiner", type=Path, metavar="FILE", help="use a combiner that --fit wrote")
     add(
         "--abstain", type=float, metavar="P", help="send entities below this probability to OUTPUT.review.jsonl instead"

@@ -6,16 +6,17 @@ pre-extract (zero-shot, every member, union) -> demonstrations (SpanSim) -> extr
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from el4ner.config import Config, Language
 from el4ner.demos.retrieve import Retriever
+from el4ner.ensemble.ballots import Candidate
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.ensemble.nesting import flatten, nest
 from el4ner.ensemble.union import unite
-from el4ner.ensemble.vote import Ballot, elect, runner_up, share, support
+from el4ner.ensemble.vote import runner_up, share
 from el4ner.members.base import Member, Message
 from el4ner.members.build import build_members
 from el4ner.members.meter import Meter
@@ -29,10 +30,9 @@ from el4ner.stages.demonstrations import build_retriever
 from el4ner.stages.extract import extract, extraction_request
 from el4ner.stages.showing import most_similar
 from el4ner.stages.verify import verification_request, verify
+from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
-
-Ballots = Mapping[str, Ballot]
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,17 @@ class Pipeline:
         voices: the members with their prompts and answer formats.
         retriever: chooses demonstrations; None: zero-shot.
         store: the members' answers on disk, if they are kept.
+        voting: the rule of the vote, from the configuration.
     """
 
     config: Config
     voices: tuple[Voice, ...]
     retriever: Retriever | None
     store: AnswerStore | None = None
+    voting: Voting = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "voting", build_voting(self.config))
 
     async def find(self, window: Window) -> WindowResult:
         """The entities of a window. A member's failure is an abstention, recorded in the result."""
@@ -64,13 +69,14 @@ class Pipeline:
         found = await self._extract(voices, text, language, shown, found, minutes)
         candidates = unite(found, self.config.extract.min_members)
         ballots = await self._classify(voices, text, language, shown, candidates, minutes)
-        voted = self._vote(ballots, sum(voice.weight(language) for voice in voices))
+        voted = self.voting.decide(text, ballots, sum(voice.weight(language) for voice in voices))
         entities = await self._verify(voices, text, language, voted, ballots, minutes)
         kept = self._arrange(entities, ballots)
         minutes.counts["overlapping"] += len(entities) - len(kept)
         voters = {name for given in ballots.values() for name in given}
         answered = set(found) & voters if candidates else set(found)
-        return WindowResult(tuple(kept), tuple(sorted(answered)), tuple(minutes.problems), +minutes.counts)
+        said = tuple(Candidate(*item) for item in ballots.items()) if self.config.batch.candidates else ()
+        return WindowResult(tuple(kept), tuple(sorted(answered)), tuple(minutes.problems), +minutes.counts, said)
 
     async def pre_extract(self, text: str, language: Language, minutes: Minutes) -> tuple[list[Span], set[str]]:
         """Stage 1: the union of the members' zero-shot spans, and who answered."""
@@ -102,10 +108,12 @@ class Pipeline:
 
     def provenance(self) -> dict[str, Any]:
         """What the answers depend on: hashes of models, templates, pool and embedder."""
+        combiner = combiner_hash(self.config)
         return {
             "members": {voice.name: voice.member.fingerprint for voice in self.voices},
             "templates": sorted({voice.prompts.identity for voice in self.voices}),
             "retrieval": None if self.retriever is None else self.retriever.provenance(),
+            **({} if combiner is None else {"combiner": combiner}),
         }
 
     def _speakers(self, language: Language) -> list[Voice]:
@@ -172,23 +180,6 @@ class Pipeline:
             return list(candidates)
         return list({span.surface(text): span for span in reversed(candidates)}.values())
 
-    def _vote(self, ballots: Mapping[Span, Ballots], voters: float) -> list[VotedEntity]:
-        settings = self.config.classify
-        electorate = voters if settings.abstention == "none" else None
-
-        def elected_type(given: Ballots) -> str | None:
-            return elect(
-                given, self.config.type_names, rule=settings.rule, tie=settings.tie, electorate=electorate,
-                threshold=settings.threshold,
-            )  # fmt: skip
-
-        elected = [(span, given, elected_type(given)) for span, given in ballots.items()]
-        return [
-            VotedEntity(span.start, span.end, type_name, votes={name: ballot.type for name, ballot in given.items()})
-            for span, given, type_name in elected
-            if type_name is not None
-        ]
-
     async def _verify(
         self,
         voices: Sequence[Voice],
@@ -232,11 +223,11 @@ class Pipeline:
         if on_reject == "flag":
             return replace(entity, verified=False)
         other = runner_up(ballots, entity.type, self.config.type_names) if on_reject == "retype" else None
-        return None if other is None else replace(entity, type=other)
+        return None if other is None else replace(entity, type=other, score=None)
 
     def _arrange(self, entities: Sequence[VotedEntity], ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
         def strength(entity: VotedEntity) -> float:
-            return support(ballots[entity.span], entity.type, self.config.classify.rule)
+            return self.voting.strength(entity, ballots[entity.span])
 
         return (flatten if self.config.entities.nested == "flatten" else nest)(entities, strength)
 

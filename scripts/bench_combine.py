@@ -1,6 +1,7 @@
 """Every rule on made-up and recorded ensembles, against each single member and every plain count; and the cost.
 
     python scripts/bench_combine.py made-up
+    python scripts/bench_combine.py overlaid LABELLED.jsonl... [--documents 300] [--labelled 20 --splits 5]
     python scripts/bench_combine.py recorded RECORDED.jsonl [--labelled 100] [--splits 20]
     python scripts/bench_combine.py cost [--sentences 100000] [--members 10]
 
@@ -8,12 +9,15 @@ F1 is strict and in percent. "best member" and "best count" are chosen in hindsi
 """
 
 import argparse
+import itertools
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from combine_bench.labelled import splits
+from combine_bench.labelled import folds, splits
+from combine_bench.overlaid import Overlaid, overlay
 from combine_bench.recorded import Recorded, read_recorded
 from combine_bench.synthetic import RECIPES, Recipe, make
 
@@ -24,6 +28,9 @@ from el4ner.ensemble.table import BoolArray, VoteTable, tabulate
 from el4ner.ensemble.weighted import weighted_shares
 
 COUNTING: tuple[CombinationRule, ...] = ("plurality", "two-stage")
+SPLIT_COLUMNS = (
+    "setting", "best member", "best count", "label-free", "learned", "gain", "p", "calibration error", "label-free", "least",
+)  # fmt: skip
 
 
 def f1(kept: BoolArray, right: BoolArray, n_gold: int) -> float:
@@ -64,6 +71,14 @@ def made_up() -> None:
     rng = np.random.default_rng(7)
     rows = [row(f"random {n}", *make(_random(rng), int(rng.integers(60, 300)), n)) for n in range(24)]
     print("random ones, mean: " + " ".join(f"{score:.1f}" for score in np.mean(rows, axis=0)))
+    for candour in (0.5, 1.0, 2.0):
+        rng = np.random.default_rng(7)
+        made = [make(replace(_random(rng), candour=candour), int(rng.integers(60, 300)), n) for n in range(24)]
+        scores = [f1(decide(t, estimate(t).probabilities).kept, right, n_gold) for t, right, n_gold in made]
+        means = [f1(choose_by_count(t, "probability"), right, n_gold) for t, right, n_gold in made]
+        print(
+            f"the same, surer by {candour} where right: agreement {np.mean(scores):.1f}, probability {np.mean(means):.1f}"
+        )
 
 
 def recorded(data: Recorded, labelled: int, n_splits: int) -> None:
@@ -77,19 +92,33 @@ def recorded(data: Recorded, labelled: int, n_splits: int) -> None:
         print(
             f"\n{n_splits} splits, {labelled} labelled sentences, tested on the others; p: paired, sentences resampled\n"
         )
-        head(
-            "setting",
-            "best member",
-            "best count",
-            "label-free",
-            "learned",
-            "gain",
-            "p",
-            "calibration error",
-            "label-free",
-        )
+        head(*SPLIT_COLUMNS)
         for setting, table in tables.items():
             print(f"| {setting or 'all'} | {splits(table, data, labelled, n_splits)} |", flush=True)
+        print("\nall sentences labelled, each in the held-out fifth once\n")
+        head("setting", "calibration error", "label-free", "least")
+        for setting, table in tables.items():
+            print(f"| {setting or 'all'} | {folds(table, data)} |", flush=True)
+
+
+def overlaid(paths: list[Path], n_documents: int, labelled: int, n_splits: int) -> None:
+    """Made-up members over real texts, two ensembles for each file."""
+    head("texts", "best member", "best count", "agreement and corpus", "agreement", "weighted", *COUNTING)
+    made: dict[str, tuple[VoteTable, Overlaid]] = {}
+    rows = []
+    for path, seed in itertools.product(paths, (1, 2)):
+        data = overlay(path, n_documents, seed)
+        table, n_gold = tabulate(data.rows, data.members), sum(map(len, data.gold))
+        marks = float(table.votes.sum()) / len(data.members)
+        name = f"{path.parent.name} {seed}, {n_gold / marks:.2f} gold entities for one of a member"
+        rows.append(row(name, table, table.contains(data.gold), n_gold, data.texts))
+        made[name] = table, data
+    print("mean: " + " ".join(f"{score:.1f}" for score in np.mean(rows, axis=0)))
+    if n_splits:
+        print(f"\n{n_splits} splits, {labelled} labelled documents, tested on the others\n")
+        head(*SPLIT_COLUMNS)
+        for name, (table, data) in made.items():
+            print(f"| {name} | {splits(table, data, labelled, n_splits)} |", flush=True)
 
 
 def cost(n_sentences: int, n_members: int) -> None:
@@ -127,10 +156,15 @@ def _random(rng: np.random.Generator) -> Recipe:
 
 
 def main() -> None:
-    """Run one of the three."""
+    """Run one of the four."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("made-up")
+    command = commands.add_parser("overlaid")
+    command.add_argument("files", type=Path, nargs="+")
+    command.add_argument("--documents", type=int, default=300)
+    command.add_argument("--labelled", type=int, default=20)
+    command.add_argument("--splits", type=int, default=0)
     command = commands.add_parser("recorded")
     command.add_argument("recorded", type=Path)
     command.add_argument("--labelled", type=int, default=100)
@@ -141,6 +175,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "made-up":
         made_up()
+    elif options.command == "overlaid":
+        overlaid(options.files, options.documents, options.labelled, options.splits)
     elif options.command == "recorded":
         recorded(read_recorded(options.recorded), options.labelled, options.splits)
     else:

@@ -114,7 +114,8 @@ def test_problems_between_sections_are_one_a_line():
         ("demonstrations.k", 65, "less than or equal to 64"),
         ("demonstrations.diversity", 1.5, "less than or equal to 1"),
         ("verify.doubtful_below", 0, "greater than 0"),
-        ("classify.rule", "borda", "'plurality', 'majority' or 'probability'"),
+        ("classify.rule", "borda", "'plurality', 'majority', 'probability', 'two-stage' or 'combiner'"),
+        ("classify.rule", "combiner", "rule: combiner and combiner: FILE belong together"),
     ],
 )
 def test_each_rule_is_checked(path: str, value: Any, message: str):
@@ -166,6 +167,7 @@ def test_relative_paths_are_taken_from_the_file_and_bundled_ones_from_the_packag
     assert config.pool.path == str(bundled_path("pool.jsonl"))
     assert config.pool.index == str(tmp_path / "pool.index")
     assert config.embedder.path == str(bundled_path("embedder"))
+    assert Path(config.pool.path).is_file() and Path(config.embedder.path).is_dir()
 
 
 def test_words_and_definitions_fall_back_to_the_other_language():

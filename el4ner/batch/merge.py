@@ -7,6 +7,7 @@ from typing import Self
 
 from el4ner.batch.prediction import Prediction
 from el4ner.config import Config
+from el4ner.ensemble.ballots import Candidate
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.ensemble.nesting import flatten, nest
 from el4ner.text.documents import Document, Window
@@ -46,12 +47,14 @@ class MergeRules:
         quorum: members that must answer each window.
         flatten: whether overlapping entities are refused.
         with_text: whether predictions carry surfaces.
+        with_candidates: whether predictions carry all candidates with their ballots.
     """
 
     languages: dict[str, tuple[str, ...]]
     quorum: int = 1
     flatten: bool = True
     with_text: bool = True
+    with_candidates: bool = False
 
     @classmethod
     def of(cls, config: Config, *, with_text: bool) -> Self:
@@ -61,6 +64,7 @@ class MergeRules:
             quorum=config.batch.quorum,
             flatten=config.entities.nested == "flatten",
             with_text=with_text,
+            with_candidates=config.batch.candidates,
         )
 
 
@@ -96,7 +100,7 @@ def settle(entities: Iterable[VotedEntity], rules: MergeRules) -> list[VotedEnti
     """The entities that may stand together in a document, sorted by place and type.
 
     Each window has settled its own; two entities can still meet where one window's owned stretch ends and the next one
-    begins. The one with the greater share of votes stays, then the longer, then the earlier.
+    begins. The one with the greater score, or else share of votes, stays, then the longer, then the earlier.
     """
     arrange = flatten if rules.flatten else nest
     settled = [
@@ -120,6 +124,8 @@ def _overlapping(entities: Iterable[VotedEntity]) -> Iterable[list[VotedEntity]]
 
 
 def _share(entity: VotedEntity) -> float:
+    if entity.score is not None:
+        return entity.score
     given = list(entity.votes.values())
     return given.count(entity.type) / len(given) if given else 0.0
 
@@ -135,7 +141,15 @@ def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]]
         surfaces=tuple(entity.span.surface(document.text) for entity in entities) if rules.with_text else None,
         members_answered=tuple(name for name in rules.languages if _answered_always(name, results, rules)),
         reason=reason,
+        candidates=tuple(_candidates(results)) if rules.with_candidates else None,
     )
+
+
+def _candidates(results: Sequence[tuple[Window, WindowResult]]) -> Iterable[Candidate]:
+    for window, result in results:
+        for candidate in result.candidates:
+            if window.owns(candidate.span):
+                yield replace(candidate, span=candidate.span.shift(window.start))
 
 
 def _owned(document: Document, window: Window, result: WindowResult) -> Iterable[VotedEntity]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from el4ner.ensemble.ballots import Candidate, parse_candidate
 from el4ner.ensemble.entities import VotedEntity
 from el4ner.errors import InputError
 from el4ner.text.documents import Document
@@ -27,6 +28,7 @@ class Prediction:
         members_answered: members, in the order of the configuration, that gave a usable extraction answer for every
             window they were asked for.
         reason: what is missing, without text; None where the status is ``ok``.
+        candidates: all candidates with their ballots, in document offsets; None: they are not kept.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Prediction:
     surfaces: tuple[str, ...] | None = None
     members_answered: tuple[str, ...] = ()
     reason: str | None = None
+    candidates: tuple[Candidate, ...] | None = None
 
     def to_line(self) -> bytes:
         """The JSON line in UTF-8, with its line end."""
@@ -46,6 +49,8 @@ class Prediction:
         }
         if self.reason is not None:
             record["reason"] = self.reason
+        if self.candidates is not None:
+            record["candidates"] = [candidate.as_dict() for candidate in self.candidates]
         return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
     def check(self, document: Document) -> None:
@@ -93,6 +98,7 @@ def parse_line(line: bytes, where: str) -> Prediction:
             surfaces=tuple(entity["text"] for entity in entities) if all("text" in e for e in entities) else None,
             members_answered=tuple(record["members_answered"]),
             reason=record.get("reason"),
+            candidates=tuple(map(parse_candidate, record["candidates"])) if "candidates" in record else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where} is no prediction record") from error

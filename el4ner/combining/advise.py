@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from el4ner.combining.learned import Labels
+from el4ner.combining.learning import Labels
 from el4ner.ensemble.agreement import fit_agreement
 from el4ner.ensemble.decision import decide
 from el4ner.ensemble.table import DOUBTFUL, FloatArray, VoteTable

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from el4ner.combining.calibration import calibration_error
-from el4ner.combining.learned import Labels, learn, load_combiner
-from el4ner.combining.systems import read_gold, read_system, read_texts, side_by_side, to_line
+from el4ner.combining.learning import Labels, learn, without_labels
+from el4ner.combining.records import to_line
+from el4ner.combining.systems import System, read_gold, read_run, read_system, read_texts, side_by_side
 from el4ner.ensemble.combination import CombinationRule, choose_by_count, entities_of
+from el4ner.ensemble.combiner import Combiner, load_combiner
 from el4ner.ensemble.corpus import Estimate, estimate
 from el4ner.ensemble.decision import Preference, decide
 from el4ner.ensemble.entities import VotedEntity
@@ -25,6 +27,7 @@ class Job:
 
     systems: dict[str, Path]
     output: Path
+    runs: tuple[Path, ...] = ()
     rule: CombinationRule = "agreement"
     at_least: int = 2
     prefer: Preference = "f1"
@@ -61,13 +64,16 @@ def combine_files(job: Job) -> Result:
     Raises:
         InputError: a file cannot be read or written, or does not fit the others.
     """
-    systems = {name: read_system(path) for name, path in job.systems.items()}
+    systems = _systems(job)
+    combiner = load_combiner(job.combiner) if job.combiner else None
+    members = combiner.members if combiner and sorted(systems) == sorted(combiner.members) else tuple(systems)
     ids, rows = side_by_side(systems)
-    table = tabulate(rows, list(systems))
+    table = tabulate(rows, members)
     texts = read_texts(job.documents, ids) if job.documents else None
     labels = _labels(table, ids, read_gold(job.gold)) if job.gold else None
-    probabilities, source, missing, lines = _probabilities(job, table, texts, labels)
-    kept = _kept(job, table, probabilities, missing)
+    judged = _judge(job, table, texts, labels, combiner)
+    probabilities, source, lines = judged.probabilities, judged.source, list(judged.lines)
+    kept = _kept(job, table, judged)
     scored = job.rule == "agreement" or source != "label-free"
     entities = entities_of(table, kept, probabilities if scored else None)
     sure, doubtful = _parted(entities, job.abstain if scored else None)
@@ -84,25 +90,63 @@ def combine_files(job: Job) -> Result:
     return Result(table, probabilities, kept, labels, tuple(lines))
 
 
-def _probabilities(
-    job: Job, table: VoteTable, texts: Sequence[str] | None, labels: Labels | None
-) -> tuple[FloatArray, str, float, list[str]]:
-    """Probabilities, where they come from, the part of right entities that nobody found, and lines of report."""
-    if job.combiner is not None:
-        combiner = load_combiner(job.combiner)
-        found = combiner.probabilities(table, combiner.estimate(table, texts), texts)
-        return found, "labelled", combiner.missing, []
+def _systems(job: Job) -> dict[str, System]:
+    """All systems by name, those that are members of a run included."""
+    systems: dict[str, System] = {name: read_system(path) for name, path in job.systems.items()}
+    for path in job.runs:
+        for name, system in read_run(path).items():
+            if name in systems:
+                raise InputError(f"{path}: member {name} is already there; give each system another name")
+            systems[name] = system
+    return systems
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Probabilities ``(n,)``, those to decide by, where they come from, how many right entities nobody found, a report."""
+
+    probabilities: FloatArray
+    sure: FloatArray
+    source: str
+    missing: float = 0.0
+    lines: tuple[str, ...] = ()
+
+
+def _judge(
+    job: Job, table: VoteTable, texts: Sequence[str] | None, labels: Labels | None, combiner: Combiner | None
+) -> _Judged:
+    if combiner is not None:
+        return _apply(combiner, table, combiner.estimate(table, texts), texts)
     if job.fit is not None and labels is not None:
-        start = _with_labels(table, texts, labels)
-        learned = learn(table, start, labels, texts)
-        learned.combiner.save(job.fit)
-        found = learned.combiner.probabilities(table, start, texts)
-        found[learned.rows] = learned.held_out
-        line = f"learned from {learned.combiner.documents:,} documents, strength {learned.strength:g}, in {job.fit}"
-        return found, "labelled", learned.combiner.missing, [line]
+        return _learn(job.fit, table, texts, labels)
     if job.rule == "weighted":
-        return weighted_shares(table), "label-free", 0.0, []
-    return estimate(table, texts).probabilities, "label-free", 0.0, []
+        shares = weighted_shares(table)
+        return _Judged(shares, shares, "label-free")
+    start = estimate(table, texts)
+    lines: tuple[str, ...] = ()
+    if job.fit is not None:
+        without_labels(table, start).save(job.fit)
+        lines = (f"fitted without labels, in {job.fit}",)
+    return _Judged(start.probabilities, start.probabilities, "label-free", lines=lines)
+
+
+def _apply(combiner: Combiner, table: VoteTable, start: Estimate, texts: Sequence[str] | None) -> _Judged:
+    found = combiner.probabilities(table, start, texts)
+    sure = combiner.cautious(start, found)
+    source = "labelled" if combiner.documents else "label-free"
+    return _Judged(found, sure, source, combiner.missed * float(sure.sum()))
+
+
+def _learn(path: Path, table: VoteTable, texts: Sequence[str] | None, labels: Labels) -> _Judged:
+    """Learn, save, and apply: to labelled documents what was learned from the others."""
+    start = _with_labels(table, texts, labels)
+    learned = learn(table, start, labels, texts)
+    learned.combiner.save(path)
+    found = learned.combiner.probabilities(table, start, texts)
+    found[learned.rows] = learned.held_out
+    sure = learned.combiner.cautious(start, found)
+    line = f"learned from {learned.combiner.documents:,} documents, strength {learned.strength:g}, in {path}"
+    return _Judged(found, sure, "labelled", learned.combiner.missed * float(sure.sum()), (line,))
 
 
 def _with_labels(table: VoteTable, texts: Sequence[str] | None, labels: Labels) -> Estimate:
@@ -112,10 +156,9 @@ def _with_labels(table: VoteTable, texts: Sequence[str] | None, labels: Labels) 
     return estimate(table, texts, models=(first.model, first.corpus_model), known=known)
 
 
-def _kept(job: Job, table: VoteTable, probabilities: FloatArray, missing: float) -> BoolArray:
-    if job.rule in ("agreement", "weighted") or job.fit or job.combiner:
-        total = float(probabilities.sum()) * missing
-        return decide(table, probabilities, prefer=job.prefer, nested=job.nested, missing=total).kept
+def _kept(job: Job, table: VoteTable, judged: _Judged) -> BoolArray:
+    if job.rule in ("agreement", "weighted"):
+        return decide(table, judged.sure, prefer=job.prefer, nested=job.nested, missing=judged.missing).kept
     return choose_by_count(table, job.rule, job.at_least, nested=job.nested)
 
 

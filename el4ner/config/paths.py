@@ -40,5 +40,6 @@ def with_absolute_paths(config: Config, base: Path) -> Config:
     pool = config.pool.model_copy(update={"path": resolve(pool_path), "index": resolve(config.pool.index)})
     paths = {"state": resolve(config.serving.state), "api_key_file": resolve(config.serving.api_key_file)}
     serving = config.serving.model_copy(update=paths)
-    sections = {"members": members, "embedder": embedder, "pool": pool, "serving": serving}
+    classify = config.classify.model_copy(update={"combiner": resolve(config.classify.combiner)})
+    sections = {"members": members, "embedder": embedder, "pool": pool, "serving": serving, "classify": classify}
     return config.model_copy(update=sections)

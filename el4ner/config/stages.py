@@ -90,9 +90,16 @@ class ExtractConfig(Section):
 class ClassifyConfig(Section):
     """Stage 4: the type of each candidate by every member's vote."""
 
-    rule: Literal["plurality", "majority", "probability"] = Field(
+    rule: Literal["plurality", "majority", "probability", "two-stage", "combiner"] = Field(
         default="plurality",
-        description="plurality: most votes; majority: over half; probability: mean probability of soft votes.",
+        description="plurality: most votes (the paper); majority: over half; probability: mean probability of soft votes; "
+        "two-stage: an entity by half of the votes, of the commonest type; combiner: as learned by el4ner.combine --fit.",
+    )
+    combiner: str | None = Field(
+        default=None, description="rule combiner: the file that el4ner.combine --fit wrote for these members."
+    )
+    prefer: Literal["f1", "precision", "recall"] = Field(
+        default="f1", description="rule combiner: what it decides for: F1, or F0.5, or F2."
     )
     tie: Literal["none", "probability", "order"] = Field(
         default="none",
@@ -122,6 +129,8 @@ class ClassifyConfig(Section):
     def _threshold_of_probabilities(self) -> "ClassifyConfig":
         if self.threshold is not None and self.rule != "probability":
             raise ValueError("classify.threshold counts for rule: probability alone; set that rule, or leave it out")
+        if (self.combiner is None) == (self.rule == "combiner"):
+            raise ValueError("rule: combiner and combiner: FILE belong together; give both, or neither")
         return self
 
 
@@ -175,3 +184,7 @@ class BatchConfig(Section):
         default=1, ge=1, description="Members that must answer a window's extraction; fewer: the document failed."
     )
     cache: bool = Field(default=False, description="Keep answers on disk (mode 0600, holds text) in the output folder.")
+    candidates: bool = Field(
+        default=False,
+        description="Whether records also hold all candidates with every member's vote, for el4ner.combine to learn from.",
+    )

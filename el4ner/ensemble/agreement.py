@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from el4ner.ensemble.grades import grade, measure_cuts
 from el4ner.ensemble.rivals import rival_values
-from el4ner.ensemble.table import ABSTAINED, CodeArray, FloatArray, IntArray, VoteTable
+from el4ner.ensemble.table import ABSTAINED, N_CODES, CodeArray, FloatArray, IntArray, VoteTable
 
 NODES = np.linspace(-4.0, 4.0, 33)
 """``(Q,)``, the values of appeal over which is summed."""
@@ -30,6 +31,7 @@ _ROUNDS = 25
 _SETTLED = 2e-3
 _SAMPLE = 20_000
 _CHUNK = 50_000
+_MOST_KEYS = 2**58
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Agreement:
     """The model of M members' agreement.
 
     Attributes:
-        values: ``(7,)``, how much each code from ``SILENT`` to ``SURE`` counts as a vote.
+        values: ``(8,)``, how much each code from ``SILENT`` to ``SURE`` counts as a vote.
+        cuts: ``(3, M)``, from where the members' probabilities grade their votes and silences.
         ease: ``(M,)``, alpha: how readily each member marks a candidate of mean appeal, in logits.
         sharpness: ``(M,)``, beta, in logits per standard deviation of appeal.
         reference: ``(Q,)``, how probably the reference marks a candidate of each appeal.
@@ -45,6 +48,7 @@ class Agreement:
     """
 
     values: FloatArray
+    cuts: FloatArray
     ease: FloatArray
     sharpness: FloatArray
     reference: FloatArray
@@ -52,7 +56,7 @@ class Agreement:
 
     def probabilities(self, table: VoteTable) -> FloatArray:
         """``(n,)``: how probably the reference marks each candidate; an estimate without labels, not a calibrated one."""
-        patterns, place, _ = _patterns(table.codes)
+        patterns, place, _ = _patterns(grade(table, self.cuts))
         found = np.empty(len(patterns))
         for first in range(0, len(patterns), _CHUNK):
             rows = slice(first, first + _CHUNK)
@@ -61,6 +65,10 @@ class Agreement:
             )
         return found[place]
 
+    def evidence(self, table: VoteTable) -> FloatArray:
+        """``(n, M)``: what each member says of each candidate, in votes; 0 where it abstained."""
+        return _evidence(grade(table, self.cuts), self.values)[0]
+
 
 def fit_agreement(table: VoteTable) -> Agreement:
     """The model that agrees best with the members' answers, by expectation maximisation.
@@ -68,7 +76,8 @@ def fit_agreement(table: VoteTable) -> Agreement:
     Of more than 20,000 candidates a fixed random part is used. Two members always come out alike but for their numbers
     of answers: agreement cannot tell which of two is right.
     """
-    codes = table.codes
+    cuts = measure_cuts(table)
+    codes = grade(table, cuts)
     if len(table) > _SAMPLE:
         codes = codes[np.random.default_rng(0).choice(len(table), _SAMPLE, replace=False)]
     values = rival_values(codes)
@@ -87,13 +96,21 @@ def fit_agreement(table: VoteTable) -> Agreement:
     mass = asked.max(axis=1, initial=0.0)
     marks = _sigmoid(_DESIGN.T @ theta)
     shares, reliability = _reliability(marks, mass)
-    return Agreement(values, theta[0], theta[1], _reference(marks @ shares, mass, theta[1]), reliability)
+    return Agreement(values, cuts, theta[0], theta[1], _reference(marks @ shares, mass, theta[1]), reliability)
 
 
 def _patterns(codes: CodeArray) -> tuple[CodeArray, IntArray, FloatArray]:
     """The different rows, the place of each row among them, and their counts."""
-    patterns, place, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
-    return patterns, place.ravel(), counts.astype(np.float64)
+    key = np.zeros(len(codes), dtype=np.int64)
+    span = 1
+    for column in codes.T:
+        if span > _MOST_KEYS:
+            different, key = np.unique(key, return_inverse=True)
+            span = len(different)
+        key = key * (N_CODES + 1) + (column + 1)
+        span *= N_CODES + 1
+    _, first, place, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    return codes[first], place, counts.astype(np.float64)
 
 
 def _evidence(patterns: CodeArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:

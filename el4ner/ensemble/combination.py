@@ -1,7 +1,7 @@
 """One answer from many recognisers' answers: the rules that need no labels."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from el4ner.ensemble.consistent import best_flat, best_nested
 from el4ner.ensemble.corpus import estimate
 from el4ner.ensemble.decision import Preference, decide
 from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.polls import Rule, elect_all, poll_table
 from el4ner.ensemble.table import (
     ABSTAINED,
     DOUBTFUL,
@@ -16,14 +17,15 @@ from el4ner.ensemble.table import (
     Answers,
     BoolArray,
     FloatArray,
-    IntArray,
     VoteTable,
     tabulate,
 )
 from el4ner.ensemble.weighted import weighted_shares
 from el4ner.errors import ConfigError
 
-CombinationRule = Literal["agreement", "weighted", "plurality", "two-stage", "at-least", "union", "intersection"]
+CombinationRule = Literal[
+    "agreement", "weighted", "plurality", "majority", "probability", "two-stage", "at-least", "union", "intersection"
+]
 RULES: tuple[CombinationRule, ...] = get_args(CombinationRule)
 
 
@@ -44,6 +46,8 @@ def combine(
       labels, not calibrated ones.
     - ``weighted``: shares of votes, members weighted by agreement, in the place of probabilities; no scores.
     - ``plurality``: the commonest answer about a span, "no entity" being one; a tie gives none.
+    - ``majority``: the answer of over half of the members that answered.
+    - ``probability``: the answer of the highest mean probability; a member that states none gives its answer 1.
     - ``two-stage``: a span that at least half of the members marked, with its commonest type (Xie et al. 2024); a tie
       of types goes to the first by name.
     - ``at-least``: entities of ``at_least`` members; ``union``: of one; ``intersection``: of all that answered.
@@ -81,8 +85,8 @@ def gains_by_count(table: VoteTable, rule: CombinationRule, at_least: int = 2) -
     if at_least < 1:
         raise ConfigError(f"at-least {at_least} makes no sense; give 1 or more")
     votes = table.votes.sum(axis=1)
-    if rule in ("plurality", "two-stage"):
-        return _by_span(table, votes, rule)
+    if rule in get_args(Rule):
+        return _by_span(table, cast(Rule, rule))
     needed = {"union": 1, "intersection": table.answered.sum(axis=1)}.get(rule, at_least)
     return np.where(votes >= needed, votes, 0).astype(np.float64)
 
@@ -99,42 +103,28 @@ def entities_of(table: VoteTable, kept: BoolArray, scores: FloatArray | None = N
     return [tuple(entities) for entities in found]
 
 
-def _by_span(table: VoteTable, votes: IntArray, rule: CombinationRule) -> FloatArray:
-    """Spans stand in consecutive rows, one for each type."""
-    n = len(table)
-    if not n:
-        return np.zeros(0)
-    places = np.stack([table.document, table.start, table.end], axis=1)
-    first = np.flatnonzero(np.r_[True, (places[1:] != places[:-1]).any(axis=1)])
-    span = np.repeat(np.arange(len(first)), np.diff(np.r_[first, n]))
-    answered = table.answered.sum(axis=1)[first]
-    voters = np.maximum.reduceat((table.codes >= RETYPED).sum(axis=1), first)
-    order = np.lexsort((np.arange(n), -votes, span))
-    best = order[first]
-    second = np.zeros(len(first), dtype=np.int64)
-    several = np.diff(np.r_[first, n]) > 1
-    second[several] = votes[order[first[several] + 1]]
-    if rule == "two-stage":
-        wins, strength = 2 * voters >= answered, voters
-    else:
-        wins, strength = votes[best] > np.maximum(answered - voters, second), votes[best]
-    gains = np.zeros(n)
-    gains[best] = np.where(wins, strength, 0)
+def _by_span(table: VoteTable, rule: Rule) -> FloatArray:
+    poll = poll_table(table)
+    winners = elect_all(poll, rule)
+    winners = winners[winners >= 0]
+    strength = {"probability": poll.mass, "two-stage": (poll.total - poll.none_votes)[poll.span]}.get(rule, poll.votes)
+    gains = np.zeros(len(table))
+    gains[winners] = strength[winners]
     return gains
 
 
 def _votes(table: VoteTable, row: int) -> dict[str, str | None]:
+    own = table.types[table.type[row]]
     stated: dict[str, str | None] = {}
     for member, code in enumerate(table.codes[row].tolist()):
         if code != ABSTAINED:
-            stated[table.members[member]] = _type_of(table, row, member) if code >= RETYPED else None
+            name = table.members[member]
+            stated[name] = own if code >= DOUBTFUL else _other_type(table, row, member) if code == RETYPED else None
     return stated
 
 
-def _type_of(table: VoteTable, row: int, member: int) -> str | None:
-    """The type that a member gave to a row's span: the row's own where it did, else the first by name."""
-    if table.codes[row, member] >= DOUBTFUL:
-        return table.entity(row).type
+def _other_type(table: VoteTable, row: int, member: int) -> str | None:
+    """The type that a member gave to a row's span instead of the row's own, the first by name."""
     place = _place(table, row)
     first, after = row, row + 1
     while first > 0 and _place(table, first - 1) == place:

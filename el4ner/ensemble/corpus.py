@@ -5,17 +5,16 @@ its occurrences there, says how often it is that type. The corpus marks a candid
 threshold at which a candidate is kept, and abstains where the surface stands in no other document.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from el4ner.ensemble.agreement import Agreement, fit_agreement
 from el4ner.ensemble.decision import decide
+from el4ner.ensemble.surfaces import find_surfaces
 from el4ner.ensemble.table import ABSTAINED, EXACT, SILENT, CodeArray, FloatArray, IntArray, VoteTable
 
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
 _CORPUS = "(corpus)"
 
 
@@ -69,7 +68,7 @@ def estimate(
     model, corpus_model = models or (fit_agreement(table), None)
     probabilities = model.probabilities(table)
     if texts is None or not len(table) or (models and not corpus_model):
-        return Estimate(probabilities, model, None, _silence(len(table)))
+        return Estimate(probabilities, model, None, silence(len(table)))
     certain = probabilities if known is None else np.where(np.isnan(known), probabilities, known)
     corpus = ask_corpus(table, texts, certain)
     with_corpus = add_corpus(table, corpus.codes)
@@ -79,7 +78,10 @@ def estimate(
 
 def add_corpus(table: VoteTable, codes: CodeArray) -> VoteTable:
     """The table with the corpus as its last member."""
-    return replace(table, members=(*table.members, _CORPUS), codes=np.column_stack([table.codes, codes]))
+    chances = None if table.chances is None else np.column_stack([table.chances, np.full(len(table), np.nan)])
+    return replace(
+        table, members=(*table.members, _CORPUS), codes=np.column_stack([table.codes, codes]), chances=chances
+    )
 
 
 def ask_corpus(table: VoteTable, texts: Sequence[str], probabilities: FloatArray) -> Corpus:
@@ -91,45 +93,18 @@ def ask_corpus(table: VoteTable, texts: Sequence[str], probabilities: FloatArray
         probabilities: ``(n,)``, of each candidate so far.
     """
     limit = max(decide(table, probabilities).threshold, 1e-6)
-    keys = [
-        " ".join(_tokens(texts[document][start:end]))
-        for document, start, end in zip(table.document.tolist(), table.start.tolist(), table.end.tolist(), strict=True)
-    ]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(key for key in keys if key))}
-    surface = np.array([numbers.get(key, len(numbers)) for key in keys], dtype=np.int64)
-    elsewhere = _elsewhere(_occurrences(texts, numbers), surface, table.document)
+    places = zip(table.document.tolist(), table.start.tolist(), table.end.tolist(), strict=True)
+    surface, found = find_surfaces(texts, [texts[document][start:end] for document, start, end in places])
+    elsewhere = _elsewhere(found, surface, table.document)
     support = _support_elsewhere(table, surface, probabilities)
     said = np.where(support >= limit * elsewhere, np.int8(EXACT), np.int8(SILENT))
-    codes = np.where((elsewhere > 0) & (surface < len(numbers)), said, np.int8(ABSTAINED)).astype(np.int8)
+    codes = np.where(elsewhere > 0, said, np.int8(ABSTAINED)).astype(np.int8)
     return Corpus(codes, support, elsewhere)
 
 
-def _silence(n: int) -> Corpus:
+def silence(n: int) -> Corpus:
+    """What is known of n candidates where no other documents are heard."""
     return Corpus(np.full(n, np.int8(ABSTAINED)), np.zeros(n), np.zeros(n, dtype=np.int64))
-
-
-def _tokens(text: str) -> list[str]:
-    return _TOKEN.findall(text.casefold())
-
-
-def _occurrences(texts: Sequence[str], numbers: Mapping[str, int]) -> IntArray:
-    """``(found, 2)``: surface and document of every occurrence of a surface, token by token."""
-    lengths: dict[str, set[int]] = {}
-    for key in numbers:
-        tokens = key.split(" ")
-        lengths.setdefault(tokens[0], set()).add(len(tokens))
-    found = [
-        (number, place) for place, text in enumerate(texts) for number in _in_text(_tokens(text), lengths, numbers)
-    ]
-    return np.array(found, dtype=np.int64).reshape(-1, 2)
-
-
-def _in_text(tokens: list[str], lengths: Mapping[str, set[int]], numbers: Mapping[str, int]) -> Iterator[int]:
-    for first, token in enumerate(tokens):
-        for length in lengths.get(token, ()):
-            number = numbers.get(token if length == 1 else " ".join(tokens[first : first + length]))
-            if number is not None and first + length <= len(tokens):
-                yield number
 
 
 def _elsewhere(occurrences: IntArray, surface: IntArray, document: IntArray) -> IntArray:

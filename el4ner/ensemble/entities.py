@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from el4ner.ensemble.ballots import Candidate
 from el4ner.text.spans import Span
 
 
@@ -41,9 +42,11 @@ class WindowResult:
         members_answered: members with a usable extraction answer that, where there were candidates, voted on one.
         problems: one short line for each abstention or failure (member, stage, reason; never text); empty: all went well.
         counts: what was dropped or met on the way, for instance ``{"not-in-text": 2, "leaked-from-demonstration": 1}``.
+        candidates: all candidates with their ballots, where they are to be kept.
     """
 
     entities: tuple[VotedEntity, ...]
     members_answered: tuple[str, ...]
     problems: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()

@@ -2,36 +2,40 @@
 
 import numpy as np
 
-from el4ner.ensemble.table import DOUBTFUL, N_CODES, CodeArray, FloatArray, VoteTable, overlapping
+from el4ner.ensemble.table import DOUBTFUL, HINTED, N_CODES, SILENT, CodeArray, FloatArray, VoteTable, overlapping
 
 _STRENGTH = 30.0
 _LEAST, _MOST = -0.5, 1.5
 
 
 def rival_values(codes: CodeArray) -> FloatArray:
-    """``(7,)``: the part of a vote that each code is worth; silence is 0, and votes are 1 on average.
+    """``(8,)``: the part of a vote that each code, from ``SILENT`` on, is worth; silence is 0, and votes are 1 on average.
 
     A code is worth as much as it raises the chance that a further member marks the candidate exactly, measured where a
     third member has marked it, so that the candidate would be seen in any case. With fewer than three members there is
-    nothing to measure: a rival then counts nothing, and every vote 1. Few cases are drawn towards these values.
+    nothing to measure: a rival then counts nothing, and every vote 1. Few cases are drawn towards these values. A hint
+    is compared with the silences of the same members, for some overlook more than others.
     """
     votes = (codes >= DOUBTFUL).sum(axis=1)
     answered = (codes >= 0).sum(axis=1)
-    confirmed, cases = np.zeros(N_CODES), np.zeros(N_CODES)
+    by_member = np.zeros((2, N_CODES, codes.shape[1]))
     for code in range(N_CODES):
-        holders = (codes == code).sum(axis=1)
         others = votes - (code >= DOUBTFUL)
-        confirmed[code] = (holders * np.maximum(others, 0) * (others - 1)).sum()
-        cases[code] = (holders * np.maximum(others, 0) * np.maximum(answered - 2, 0)).sum()
+        chances = np.maximum(others, 0) * np.stack([others - 1, np.maximum(answered - 2, 0)])
+        by_member[:, code] = chances @ (codes == code)
+    confirmed, cases = by_member.sum(axis=2)
+    hints = by_member[1, HINTED]
+    overlooked = float((by_member[0, SILENT] / np.maximum(by_member[1, SILENT], 1)) @ hints)
     defaults = np.where(np.arange(N_CODES) >= DOUBTFUL, 1.0, 0.0)
     with_vote = confirmed[DOUBTFUL:].sum() / max(cases[DOUBTFUL:].sum(), 1)
-    silent = confirmed[0] / max(cases[0], 1)
-    if with_vote <= silent or not cases[0]:
+    silent = confirmed[SILENT] / max(cases[SILENT], 1)
+    if with_vote <= silent or not cases[SILENT]:
         return defaults
+    confirmed[HINTED] += silent * cases[HINTED] - overlooked
     measured = (confirmed / np.maximum(cases, 1) - silent) / (with_vote - silent)
     trust = cases / (cases + _STRENGTH)
     values = np.clip(trust * measured + (1 - trust) * defaults, _LEAST, _MOST)
-    values[0] = 0.0
+    values[SILENT] = 0.0
     return np.asarray(values)
 
 

@@ -6,30 +6,49 @@ Notation: n candidates, M members. A candidate is a typed span that at least one
 import math
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from el4ner.text.spans import Entity
+from el4ner.text.spans import Entity, Span
 
-Answers: TypeAlias = Mapping[str, Collection[Entity]]
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a member says of a document, where it says more than what it found.
+
+    Attributes:
+        found: its entities, each with the probability it gives it, or None where it states none.
+        weighed: typed spans that it was asked about and did not choose, with the probabilities it gave them.
+        passed: spans that it was asked about and gave no answer for.
+    """
+
+    found: Mapping[Entity, float | None]
+    weighed: Mapping[Entity, float] = field(default_factory=dict)
+    passed: frozenset[Span] = frozenset()
+
+
+Answers: TypeAlias = Mapping[str, Collection[Entity] | Opinion]
 """What each member that answered found in one document; members that abstained are missing. Where the entities are a
-mapping, its values are the member's confidences (None: it states none)."""
+mapping, its values are the probabilities that the member gives them (None: it states none)."""
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 CodeArray: TypeAlias = NDArray[np.int8]
 
-ABSTAINED, SILENT, CROSSED, SHIFTED, RETYPED, DOUBTFUL, EXACT, SURE = range(-1, 7)
+ABSTAINED, SILENT, HINTED, CROSSED, SHIFTED, RETYPED, DOUBTFUL, EXACT, SURE = range(-1, 8)
 """What a member says of a candidate: no answer; nothing there; an overlapping span of another type, or of the same type;
-the same span with another type; exactly this (with a confidence in the lower or the upper third of its own: doubtful, or
-sure). The greatest that applies counts."""
+the same span with another type; exactly this. The greatest that applies counts. Probabilities tell more (see ``grades``):
+nothing there, but nearly (hinted); exactly this, but doubtful, or sure."""
 
 N_CODES = SURE + 1
+GIVEN, WEIGHED, PASSED = 1, 0, -1
+"""Stances of a finding: an entity; a probability only; no answer about a candidate of others."""
 _REACH = 64
+_COLUMNS = ("document", "start", "end", "type", "codes", "rivals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +63,9 @@ class VoteTable:
         start: ``(n,)``, first code point.
         end: ``(n,)``, code point after the last.
         type: ``(n,)``, number of the type.
-        codes: ``(n, M)``, see ``ABSTAINED`` to ``SURE``.
+        codes: ``(n, M)``, ``ABSTAINED``, ``SILENT``, ``CROSSED``, ``SHIFTED``, ``RETYPED`` or ``EXACT``.
         rivals: ``(n,)``, how many other candidates overlap it.
+        chances: ``(n, M)``, the probability that a member gives a candidate, NaN where it states none; None: nobody does.
     """
 
     members: tuple[str, ...]
@@ -57,6 +77,7 @@ class VoteTable:
     type: IntArray
     codes: CodeArray
     rivals: IntArray
+    chances: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.document)
@@ -75,15 +96,17 @@ class VoteTable:
         """The candidate of a row."""
         return Entity(int(self.start[row]), int(self.end[row]), self.types[self.type[row]])
 
-    def take(self, rows: NDArray[np.int64] | BoolArray) -> "VoteTable":
+    def take(self, rows: IntArray | BoolArray) -> "VoteTable":
         """The table of some rows, in their order."""
-        columns = (getattr(self, name)[rows] for name in ("document", "start", "end", "type", "codes", "rivals"))
-        return VoteTable(self.members, self.types, self.n_documents, *columns)
+        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return replace(self, **columns, chances=None if self.chances is None else self.chances[rows])
 
     def restricted(self, rows: IntArray, members: Sequence[int]) -> "VoteTable":
         """The table of some rows and some members."""
-        part = self.take(rows)
-        return replace(part, members=tuple(self.members[m] for m in members), codes=part.codes[:, list(members)])
+        part, some = self.take(rows), list(members)
+        chances = None if part.chances is None else part.chances[:, some]
+        names = tuple(self.members[m] for m in some)
+        return replace(part, members=names, codes=part.codes[:, some], chances=chances)
 
     def contains(self, labels: Sequence[Iterable[Entity]]) -> BoolArray:
         """``(n,)``: whether each candidate is among its document's labels."""
@@ -94,26 +117,67 @@ class VoteTable:
 def tabulate(documents: Sequence[Answers], members: Sequence[str]) -> VoteTable:
     """The table of all candidates; members that a document does not name have abstained there."""
     column = {name: index for index, name in enumerate(members)}
-    names: dict[str, int] = {}
-    found = array("q")
-    confidences = array("d")
+    findings = _Findings()
     answered = np.zeros((len(documents), len(members)), dtype=np.bool_)
     for number, answers in enumerate(documents):
         for name, entities in answers.items():
             member = column[name]
             answered[number, member] = True
-            stated: Mapping[Entity, float | None] = entities if isinstance(entities, Mapping) else {}
-            for entity in entities:
-                kind = names.setdefault(entity.type, len(names))
-                found.extend((number, entity.start, entity.end, kind, member))
-                confidence = stated.get(entity)
-                confidences.append(math.nan if confidence is None else confidence)
-    types = sorted(names)
-    rank = np.zeros(len(names), dtype=np.int64)
-    rank[[names[name] for name in types]] = np.arange(len(types))
-    cells = np.array(found, dtype=np.int64).reshape(-1, 5)
-    cells[:, 3] = rank[cells[:, 3]] if len(types) else cells[:, 3]
-    return from_cells(cells, answered, tuple(members), tuple(types), np.array(confidences))
+            if isinstance(entities, Opinion):
+                findings.add(number, member, entities.found, entities.found.values())
+                findings.add(number, member, entities.weighed, entities.weighed.values(), WEIGHED)
+                findings.add(number, member, _passed(entities.passed, answers), (), PASSED)
+            else:
+                findings.add(number, member, entities, entities.values() if isinstance(entities, Mapping) else ())
+    return from_cells(*findings.columns(answered, tuple(members)))
+
+
+def _passed(spans: frozenset[Span], answers: Answers) -> list[Entity]:
+    """The candidates of all members that stand at these spans."""
+    if not spans:
+        return []
+    found = (opinion.found if isinstance(opinion, Opinion) else opinion for opinion in answers.values())
+    return [entity for entities in found for entity in entities if entity.span in spans]
+
+
+class _Findings:
+    """Findings as they come, in arrays that grow."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, int] = {}
+        self._cells = array("q")
+        self._chances = array("d")
+        self._stances = array("b")
+
+    def add(
+        self,
+        document: int,
+        member: int,
+        entities: Collection[Entity],
+        chances: Collection[float | None] = (),
+        stance: int = GIVEN,
+    ) -> None:
+        """Add a member's entities in a document; ``chances`` are as many as the entities, or none."""
+        names = self._names
+        for entity in entities:
+            kind = names.setdefault(entity.type, len(names))
+            self._cells.extend((document, entity.start, entity.end, kind, member))
+        self._stances.extend([stance] * len(entities))
+        if chances:
+            self._chances.extend([math.nan if chance is None else chance for chance in chances])
+        else:
+            self._chances.extend([math.nan] * len(entities))
+
+    def columns(
+        self, answered: BoolArray, members: tuple[str, ...]
+    ) -> tuple[IntArray, BoolArray, tuple[str, ...], tuple[str, ...], FloatArray, IntArray]:
+        """The arguments of ``from_cells``, the types being numbered by name."""
+        types = sorted(self._names)
+        rank = np.zeros(len(types) + 1, dtype=np.int64)
+        rank[[self._names[name] for name in types]] = np.arange(len(types))
+        cells = np.array(self._cells, dtype=np.int64).reshape(-1, 5)
+        cells[:, 3] = rank[cells[:, 3]]
+        return cells, answered, members, tuple(types), np.array(self._chances), np.array(self._stances, dtype=np.int64)
 
 
 def from_cells(
@@ -121,7 +185,8 @@ def from_cells(
     answered: BoolArray,
     members: tuple[str, ...],
     types: tuple[str, ...],
-    confidences: FloatArray | None = None,
+    chances: FloatArray | None = None,
+    stances: IntArray | None = None,
 ) -> VoteTable:
     """The table of single findings.
 
@@ -130,35 +195,34 @@ def from_cells(
         answered: ``(documents, M)``.
         members: names of the columns.
         types: names of the types.
-        confidences: ``(findings,)``, of each finding, NaN where there is none; None: there are none.
+        chances: ``(findings,)``, the member's probability, NaN where it states none; None: there are none.
+        stances: ``(findings,)``, ``GIVEN``, ``WEIGHED`` or ``PASSED``; None: all are given.
     """
     order = np.lexsort(cells[:, 3::-1].T)
-    grades = _grades(cells[:, 4], confidences, len(members))[order]
     cells = cells[order]
     first = np.ones(len(cells), dtype=np.bool_)
     first[1:] = (cells[1:, :4] != cells[:-1, :4]).any(axis=1)
-    row = np.cumsum(first) - 1
-    document, start, end, kind = (np.ascontiguousarray(column) for column in cells[first, :4].T)
-    exact = np.zeros((len(document), len(members)), dtype=np.int8)
-    exact[row, cells[:, 4]] = grades
-    codes = np.where(answered[document], np.int8(SILENT), np.int8(ABSTAINED))
-    rivals = _add_rivals(codes, exact > 0, document, start, end, kind)
-    codes[exact > 0] = exact[exact > 0]
-    return VoteTable(members, types, len(answered), document, start, end, kind, codes, rivals)
-
-
-def _grades(member: IntArray, confidences: FloatArray | None, n_members: int) -> CodeArray:
-    """``DOUBTFUL``, ``EXACT`` or ``SURE`` by the thirds of each member's own confidences; they need no common scale."""
-    grades = np.full(len(member), EXACT, dtype=np.int8)
-    for number in range(n_members if confidences is not None else 0):
-        mine = np.flatnonzero(member == number)
-        stated = confidences[mine]  # type: ignore[index]
-        if not len(stated) or np.isnan(stated).any():
-            continue
-        low, high = np.quantile(stated, [1 / 3, 2 / 3])
-        if low < high:
-            grades[mine] = np.where(stated <= low, DOUBTFUL, np.where(stated > high, SURE, EXACT))
-    return grades
+    row, member = np.cumsum(first) - 1, cells[:, 4]
+    places = cells[first, :4]
+    votes = np.zeros((len(places), len(members)), dtype=np.bool_)
+    given = np.ones(len(cells), dtype=np.bool_) if stances is None else stances[order] == GIVEN
+    votes[row[given], member[given]] = True
+    stated = None
+    if chances is not None and not np.isnan(chances).all():
+        stated = np.full(votes.shape, np.nan)
+        stated[row, member] = chances[order]
+    codes = np.where(answered[places[:, 0]], np.int8(SILENT), np.int8(ABSTAINED))
+    if stances is not None:
+        passed = stances[order] == PASSED
+        codes[row[passed], member[passed]] = ABSTAINED
+        found = votes.any(axis=1)
+        if not found.all():
+            places, votes, codes = places[found], votes[found], codes[found]
+            stated = None if stated is None else stated[found]
+    document, start, end, kind = (np.ascontiguousarray(column) for column in places.T)
+    rivals = _add_rivals(codes, votes, document, start, end, kind)
+    codes[votes] = EXACT
+    return VoteTable(members, types, len(answered), document, start, end, kind, codes, rivals, stated)
 
 
 def _add_rivals(

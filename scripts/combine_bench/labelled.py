@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from combine_bench.overlaid import Overlaid
 from combine_bench.recorded import Recorded
 from el4ner.combining.calibration import calibration_error
-from el4ner.combining.learned import Labels, learn
+from el4ner.combining.learning import Labels, learn
 from el4ner.ensemble.corpus import estimate
 from el4ner.ensemble.decision import decide
 from el4ner.ensemble.table import BoolArray, FloatArray, IntArray, VoteTable
@@ -12,7 +13,7 @@ from el4ner.ensemble.table import BoolArray, FloatArray, IntArray, VoteTable
 _SAMPLES = 2000
 
 
-def splits(table: VoteTable, data: Recorded, labelled: int, n_splits: int) -> str:
+def splits(table: VoteTable, data: Recorded | Overlaid, labelled: int, n_splits: int) -> str:
     """Cells of a row: means over the splits; p is the chance of no gain, over sentences drawn anew.
 
     A sentence's counts are summed over the splits in which it is tested; sentences, not splits, are resampled, because
@@ -36,7 +37,8 @@ def splits(table: VoteTable, data: Recorded, labelled: int, n_splits: int) -> st
         combiner = learn(table, again, Labels(known, right & mine, int(sizes[known].sum())), data.texts).combiner
         learned = combiner.probabilities(table, again, data.texts)
         test = np.flatnonzero(~mine)
-        for system, (chances, missing) in enumerate([(start.probabilities, 0.0), (learned, combiner.missing)]):
+        sure = combiner.cautious(again, learned)
+        for system, (chances, missing) in enumerate([(start.probabilities, 0.0), (sure, combiner.missed)]):
             kept = decide(table.take(test), chances[test], missing=missing * float(chances[test].sum())).kept
             counts[system] += _per_sentence(table.document[test], kept, right[test], np.where(known, 0, sizes))
         n_gold = int(sizes[~known].sum())
@@ -50,6 +52,18 @@ def splits(table: VoteTable, data: Recorded, labelled: int, n_splits: int) -> st
     numbers = [*np.mean(hind, axis=0), free, better]
     cells = [f"{number:.1f}" for number in numbers]
     return " | ".join([*cells, f"{better - free:+.1f}", f"{p:.3f}", *(f"{e:.3f}" for e in np.mean(errors, axis=0))])
+
+
+def folds(table: VoteTable, data: Recorded) -> str:
+    """Cells of a row: calibration errors where all sentences are labelled and each is judged by what the others taught."""
+    right = table.contains(data.gold)
+    start = estimate(table, data.texts)
+    models = (start.model, start.corpus_model)
+    again = estimate(table, data.texts, models=models, known=right.astype(np.float64))
+    labels = Labels(np.ones(len(data.gold), dtype=np.bool_), right, sum(map(len, data.gold)))
+    found = learn(table, again, labels, data.texts).held_out
+    errors = [calibration_error(found, right), calibration_error(start.probabilities, right), _least_error(found)]
+    return " | ".join(f"{error:.3f}" for error in errors)
 
 
 def _per_sentence(document: IntArray, kept: BoolArray, right: BoolArray, sizes: IntArray) -> FloatArray:

@@ -24,6 +24,7 @@ class Recipe:
         lures: things in a document that are no mentions, and tempt everybody.
         lure_appeal: how tempting they are, in logits below a mention.
         difficulty: spread of how hard mentions and lures are, in logits.
+        candour: by how many standard deviations a member is surer where it is right; 0: it states no probabilities.
     """
 
     recall: Sequence[float]
@@ -34,6 +35,7 @@ class Recipe:
     lures: float = 3.0
     lure_appeal: float = 1.5
     difficulty: float = 1.0
+    candour: float = 0.0
 
 
 RECIPES = {
@@ -79,8 +81,16 @@ def make(recipe: Recipe, n_documents: int = 150, seed: int = 0) -> tuple[VoteTab
     gold = _cells(document[real], slot[real], kind[real], np.zeros(real.sum(), dtype=np.int64), 0)[:, :4]
     names = tuple(f"m{index}" for index in range(n_members))
     answered = np.ones((n_documents, n_members), dtype=np.bool_)
-    table = from_cells(np.concatenate(found), answered, names, tuple("ABCD"))
+    cells = np.concatenate(found)
+    chances = _stated(rng, cells, gold, recipe.candour) if recipe.candour else None
+    table = from_cells(cells, answered, names, tuple("ABCD"), chances)
     return table, _among(table, gold), len(np.unique(gold, axis=0))
+
+
+def _stated(rng: np.random.Generator, cells: IntArray, gold: IntArray, candour: float) -> FloatArray:
+    """``(findings,)``: probabilities that are greater, on the whole, where a finding is right."""
+    right = np.isin(_key(*cells.T[:4]), _key(*gold.T))
+    return np.asarray(1 / (1 + np.exp(-(rng.normal(1.0, 1.0, len(cells)) + candour * right))))
 
 
 def _things(rng: np.random.Generator, recipe: Recipe, n_documents: int) -> tuple[IntArray, IntArray, BoolArray]:
@@ -102,10 +112,11 @@ def _cells(document: IntArray, slot: IntArray, kind: IntArray, slip: IntArray, m
 
 
 def _among(table: VoteTable, gold: IntArray) -> BoolArray:
-    def key(document: IntArray, start: IntArray, end: IntArray, kind: IntArray) -> IntArray:
-        return ((document * 1000 + start) * 1000 + end) * N_TYPES + kind
+    return np.isin(_key(table.document, table.start, table.end, table.type), _key(*gold.T))
 
-    return np.isin(key(table.document, table.start, table.end, table.type), key(*gold.T))
+
+def _key(document: IntArray, start: IntArray, end: IntArray, kind: IntArray) -> IntArray:
+    return ((document * 1000 + start) * 1000 + end) * N_TYPES + kind
 
 
 def _logit(p: float) -> FloatArray:

@@ -64,6 +64,7 @@ def test_a_second_record_is_refused(tmp_path: Path):
 
 
 def test_bad_arguments_and_missing_files_end_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["nonsense", "--output", str(tmp_path / "o.jsonl")]) == 2
+    plain = jsonl(tmp_path / "plain.jsonl", {"id": "d", "entities": []})
+    assert main([str(plain), "--output", str(tmp_path / "o.jsonl")]) == 2
     assert main([f"a={tmp_path / 'absent.jsonl'}", "--output", str(tmp_path / "o.jsonl")]) == 2
     assert "NAME=FILE" in capsys.readouterr().err

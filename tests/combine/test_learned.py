@@ -2,6 +2,8 @@
 
 import json
 import random
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,13 @@ from hypothesis import strategies as st
 
 from el4ner.combine import main
 from el4ner.combining.advise import smallest_set
-from el4ner.combining.calibration import calibration_error, fit_curve, risk_coverage
-from el4ner.combining.learned import Labels, learn, load_combiner
+from el4ner.combining.calibration import calibration_error, risk_coverage
+from el4ner.combining.job import Result
+from el4ner.combining.learning import Labels, learn
+from el4ner.combining.plots import plot
+from el4ner.ensemble.combiner import load_combiner
 from el4ner.ensemble.corpus import estimate
+from el4ner.ensemble.curves import fit_curve
 from el4ner.ensemble.decision import decide
 from el4ner.ensemble.table import VoteTable, tabulate
 from el4ner.errors import InputError
@@ -148,8 +154,55 @@ def test_the_command_learns_reuses_reviews_and_advises(tmp_path: Path, capsys: p
     assert all(0.9 <= e["score"] <= 1 for r in records for e in r["entities"])
     assert (tmp_path / "o.review.jsonl").exists()
     assert main([*systems, "--combiner", str(model), "--output", str(output)]) == 0
-    assert main([*systems, "--fit", str(model), "--output", str(output)]) == 2
+    assert main([*systems, "--combiner", str(model), "--rule", "union", "--output", str(output)]) == 2
     assert main([*systems, "--plots", str(tmp_path / "p"), "--output", str(output)]) == 2
+    assert "--gold FILE" in capsys.readouterr().err
+
+
+def result_of(liars_known: int) -> Result:
+    """What came of a job over the liars, some of whose documents are labelled."""
+    table, gold = liars(40)
+    chances = estimate(table).probabilities
+    return Result(table, chances, decide(table, chances).kept, labels_of(table, gold, liars_known), ())
+
+
+def test_plots_are_pictures(tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    paths = plot(tmp_path / "plots", result_of(30))
+    assert [path.name for path in paths] == ["reliability.png", "risk-coverage.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_plots_without_matplotlib_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match=r"el4ner\[plots\]"):
+        plot(tmp_path, result_of(30))
+
+
+def test_few_labels_are_not_let_to_decide_alone():
+    table, gold = liars()
+    start = estimate(table)
+    few = learn(table, start, labels_of(table, gold, 5)).combiner
+    many = replace(few, documents=500)
+    learned = few.probabilities(table, start)
+    assert np.abs(few.cautious(start, learned) - start.probabilities).mean() < 0.03
+    assert np.abs(many.cautious(start, learned) - learned).mean() < 0.01
+
+
+def test_each_head_serves_its_kind_of_call():
+    table, gold = liars(40)
+    texts = [f"word{number % 7} " * 20 for number in range(40)]
+    start = estimate(table, texts)
+    combiner = learn(table, start, labels_of(table, gold, 30), texts).combiner
+    assert combiner.corpus is not None
+    alone = combiner.estimate(table)
+    assert alone.corpus_model is None
+    assert len(combiner.probabilities(table, alone, texts)) == len(table)
+    with pytest.raises(InputError, match="--documents PATH"):
+        combiner.probabilities(table, alone)
+    assert combiner.estimate(table, texts).corpus_model is not None
+    assert combiner.alone.limits.keys() == {"f1", "precision", "recall"}
+    assert combiner.alone.limits["recall"] < combiner.alone.limits["f1"] < combiner.alone.limits["precision"]
 
 
 def astuple(entity: Entity) -> tuple[int, int, str]:

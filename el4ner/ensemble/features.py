@@ -56,9 +56,12 @@ def build_features(
     columns: list[tuple[str, float, FloatArray]] = []
     probabilities = estimate.probabilities
     prior = logit(probabilities)
-    votes = np.where(table.answered, estimate.model.values[np.maximum(table.codes, 0)], 0.0)
+    votes = estimate.model.evidence(table)
     columns.append(("intercept", _FREE, np.ones(len(table))))
     columns.append(("agreement", _FREE, prior / 2))
+    columns.append(("strong agreement", _PLAIN, np.maximum(prior, 0.0) / 2))
+    columns.append(("single vote", _PLAIN, 1.0 * (table.votes.sum(axis=1) == 1)))
+    columns.append(("confidence", _PLAIN, _confidence(table)))
     columns += [(f"vote {name}", _PLAIN, votes[:, m]) for m, name in enumerate(table.members)]
     for name, code in (("abstained", ABSTAINED), ("crossed", CROSSED), ("shifted", SHIFTED), ("retyped", RETYPED)):
         columns.append((name, _PLAIN, np.asarray((table.codes == code).mean(axis=1), dtype=np.float64)))
@@ -80,6 +83,15 @@ def build_features(
             columns += [(f"vote {name}: {kind}", _CROSSED, mine * votes[:, m]) for m, name in enumerate(table.members)]
     names, strength, values = zip(*columns, strict=True)
     return Features(np.column_stack(values), prior, np.array(strength), tuple(names))
+
+
+def _confidence(table: VoteTable) -> FloatArray:
+    """``(n,)``: the mean logit of the probabilities that members state, in quarters; 0 where nobody states one."""
+    if table.chances is None:
+        return np.zeros(len(table))
+    stated = ~np.isnan(table.chances)
+    total = np.where(stated, logit(np.nan_to_num(table.chances)), 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(stated.sum(axis=1), 1) / 4)
 
 
 def _shapes(table: VoteTable, texts: Sequence[str] | None) -> Iterator[tuple[str, FloatArray]]:

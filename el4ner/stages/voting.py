@@ -1,0 +1,107 @@
+"""Stage 4's decision: from the ballots on a window's candidates to typed entities."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from el4ner.config import ClassifyConfig, Config
+from el4ner.ensemble.ballots import Ballot, opinions
+from el4ner.ensemble.combination import entities_of
+from el4ner.ensemble.combiner import Combiner, load_combiner
+from el4ner.ensemble.consistent import best_flat, best_nested
+from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.polls import elect_all, poll_ballots
+from el4ner.ensemble.table import tabulate
+from el4ner.ensemble.vote import support
+from el4ner.errors import ConfigError
+from el4ner.text.spans import Span
+
+Ballots: TypeAlias = Mapping[str, Ballot]
+
+
+@dataclass(frozen=True)
+class Voting:
+    """The rule that a configuration states.
+
+    Attributes:
+        settings: the configuration's section.
+        types: type names, in order.
+        nested: whether entities may lie inside others.
+        combiner: what decides where the rule is ``combiner``.
+    """
+
+    settings: ClassifyConfig
+    types: tuple[str, ...]
+    nested: bool = False
+    combiner: Combiner | None = None
+
+    def decide(self, text: str, ballots: Mapping[Span, Ballots], voters: float) -> list[VotedEntity]:
+        """The entities that a window's members elect; scores are calibrated probabilities, or None.
+
+        Args:
+            text: of the window.
+            ballots: of each candidate, by member.
+            voters: the weight of all members that were asked.
+        """
+        if self.combiner is not None:
+            return self._combined(self.combiner, text, ballots)
+        settings = self.settings
+        electorate = voters if settings.abstention == "none" else None
+        poll = poll_ballots(list(ballots.values()), self.types, electorate)
+        winners = elect_all(poll, settings.rule, settings.tie, settings.threshold)  # type: ignore[arg-type]
+        elected = zip(ballots.items(), winners.tolist(), strict=True)
+        return [
+            VotedEntity(span.start, span.end, self.types[row % len(self.types)], votes=_types(given))
+            for (span, given), row in elected
+            if row >= 0
+        ]
+
+    def strength(self, entity: VotedEntity, given: Ballots) -> float:
+        """How strong an entity is beside rivals: its score, or else the support of its ballots."""
+        return support(given, entity.type, self.settings.rule) if entity.score is None else entity.score
+
+    def _combined(self, combiner: Combiner, text: str, ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
+        table = tabulate([opinions(ballots)], combiner.members)
+        start = combiner.estimate(table)
+        probabilities = combiner.probabilities(table, start, [text])
+        gains = combiner.cautious(start, probabilities) - combiner.alone.limits[self.settings.prefer]
+        kept = (best_nested if self.nested else best_flat)(table, gains)
+        (entities,) = entities_of(table, kept, probabilities if combiner.documents else None)
+        return list(entities)
+
+
+def build_voting(config: Config) -> Voting:
+    """The rule of a configuration.
+
+    Raises:
+        El4nerError: its combiner cannot be read, or was learned for other members or types.
+    """
+    settings, nested = config.classify, config.entities.nested == "keep"
+    if settings.combiner is None:
+        return Voting(settings, config.type_names, nested)
+    combiner = load_combiner(Path(settings.combiner))
+    names = [member.name for member in config.members]
+    if sorted(names) != sorted(combiner.members):
+        raise ConfigError(
+            f"classify.combiner {settings.combiner} was learned for the members {', '.join(combiner.members)}, but the "
+            f"members are {', '.join(names)}; learn it again from a run of these"
+        )
+    unknown = sorted(set(combiner.types) - set(config.type_names))
+    if unknown:
+        raise ConfigError(
+            f"classify.combiner {settings.combiner} was learned for types that labels lacks: {', '.join(unknown)}; "
+            "learn it again from a run with these labels"
+        )
+    return Voting(settings, config.type_names, nested, combiner)
+
+
+def combiner_hash(config: Config) -> str | None:
+    """The sha256 (hex) of the combiner's file, or None where the configuration names none."""
+    path = config.classify.combiner
+    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _types(given: Ballots) -> dict[str, str | None]:
+    return {name: ballot.type for name, ballot in given.items()}
