@@ -69,6 +69,10 @@ class Pipeline:
         found = await self._extract(voices, text, language, shown, found, minutes)
         candidates = unite(found, self.config.extract.min_members)
         ballots = await self._classify(voices, text, language, shown, candidates, minutes)
+        ballots = {
+            span: {name: replace(ballot, found=span in found.get(name, ())) for name, ballot in given.items()}
+            for span, given in ballots.items()
+        }
         voted = self.voting.decide(text, ballots, sum(voice.weight(language) for voice in voices))
         entities = await self._verify(voices, text, language, voted, ballots, minutes)
         kept = self._arrange(entities, ballots)

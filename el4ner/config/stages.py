@@ -112,6 +112,13 @@ class ClassifyConfig(Section):
         description="rule probability: a candidate is an entity from this mean probability of being one on; null: where "
         "some type is more probable than none. For the best F1 it lies below one half.",
     )
+    trust_unfound: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="What a member's probabilities of types are multiplied by where it votes on a candidate that it did not "
+        "find itself; 1: all votes alike (the paper). Tiny members are too easily persuaded.",
+    )
     abstention: Literal["ignore", "none"] = Field(
         default="ignore", description="A member that could not answer: not counted, or counted as a vote for no entity."
     )

@@ -1,7 +1,7 @@
 """What members say of a candidate that all of them are asked about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from el4ner.ensemble.table import Opinion
@@ -16,11 +16,13 @@ class Ballot:
         type: type name, or None for "no entity".
         probabilities: probability of each type name and of None, where the engine gives them.
         weight: how many votes it counts for, above 0.
+        found: whether the member had marked the candidate itself, before it was asked for its type.
     """
 
     type: str | None
     probabilities: Mapping[str | None, float] | None = None
     weight: float = 1.0
+    found: bool = True
 
     def probability(self, option: str | None) -> float:
         """What it gives an option; 1 for its type and 0 for the others where it states no probabilities."""
@@ -50,7 +52,8 @@ class Candidate:
             if ballot.probabilities is not None
         }
         votes = {name: ballot.type for name, ballot in ballots}
-        record = {"start": self.span.start, "end": self.span.end, "votes": votes}
+        found = [name for name, ballot in ballots if ballot.found]
+        record = {"start": self.span.start, "end": self.span.end, "found": found, "votes": votes}
         return {**record, "probabilities": stated} if stated else record
 
 
@@ -61,8 +64,26 @@ def parse_candidate(data: Mapping[str, Any]) -> Candidate:
         ValueError, TypeError, KeyError, AttributeError: it is none.
     """
     stated: dict[str, dict[str, float]] = data.get("probabilities", {})
-    ballots = {name: Ballot(kind, _with_none(stated.get(name))) for name, kind in data["votes"].items()}
+    found = data.get("found", list(data["votes"]))
+    ballots = {
+        name: Ballot(kind, _with_none(stated.get(name)), found=name in found) for name, kind in data["votes"].items()
+    }
     return Candidate(Span(int(data["start"]), int(data["end"])), ballots)
+
+
+def doubted(ballot: Ballot, trust: float) -> Ballot:
+    """The ballot of a member that did not find the candidate itself, its probabilities of types multiplied by ``trust``.
+
+    What they lose goes to "no entity", and the vote to what is most probable then. Other ballots stay as they are, and so
+    do those without probabilities.
+    """
+    if ballot.found or ballot.probabilities is None:
+        return ballot
+    chances: dict[str | None, float] = {
+        kind: trust * chance for kind, chance in ballot.probabilities.items() if kind is not None
+    }
+    chances[None] = 1 - sum(chances.values())
+    return replace(ballot, type=max(chances, key=lambda kind: chances[kind]), probabilities=chances)
 
 
 def opinions(ballots: Mapping[Span, Mapping[str, Ballot]]) -> dict[str, Opinion]:

@@ -119,6 +119,10 @@ class TrainConfig(Section):
     labels: tuple[LabelConfig, ...] = Field(min_length=1, description="The entity types.")
     none_words: dict[Language, str] = Field(default={"en": "none", "zh": "无"}, description="What no entity is called.")
     data: tuple[DataConfig, ...] = Field(min_length=1, description="Labelled files.")
+    repeat: dict[Language, float] = Field(
+        default_factory=dict,
+        description="Per language, how often its sentences are seen, times each file's own repeat.",
+    )
     tasks: TaskConfig = TaskConfig()
     demonstrations: DemonstrationConfig = Field(
         default=DemonstrationConfig(k=2),
@@ -137,6 +141,12 @@ class TrainConfig(Section):
             raise ValueError(
                 "evaluation.patience needs held-out sentences; raise evaluation.fraction, or set patience: 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _repeats(self) -> "TrainConfig":
+        if any(times <= 0 for times in self.repeat.values()):
+            raise ValueError("repeat must be above 0; leave a language's files out of data instead")
         return self
 
     @model_validator(mode="after")
@@ -162,7 +172,15 @@ def load_train_config(path: Path, data_root: Path | None = None) -> TrainConfig:
             raw[key] = read_yaml(path.parent / raw[key])
     config = validate(TrainConfig, raw, str(path))
     root = data_root or path.parent
-    data = tuple(item.model_copy(update={"path": str((root / item.path).resolve())}) for item in config.data)
+    data = tuple(
+        item.model_copy(
+            update={
+                "path": str((root / item.path).resolve()),
+                "repeat": item.repeat * config.repeat.get(item.language, 1.0),
+            }
+        )
+        for item in config.data
+    )
     missing = [item.path for item in data if not Path(item.path).is_file()]
     if missing:
         raise ConfigError(

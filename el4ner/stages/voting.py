@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from el4ner.config import ClassifyConfig, Config
-from el4ner.ensemble.ballots import Ballot, opinions
+from el4ner.ensemble.ballots import Ballot, doubted, opinions
 from el4ner.ensemble.combination import entities_of
 from el4ner.ensemble.combiner import Combiner, load_combiner
 from el4ner.ensemble.consistent import best_flat, best_nested
@@ -48,8 +48,9 @@ class Voting:
         if self.combiner is not None:
             return self._combined(self.combiner, text, ballots)
         settings = self.settings
+        heard = [{name: doubted(b, settings.trust_unfound) for name, b in given.items()} for given in ballots.values()]
         electorate = voters if settings.abstention == "none" else None
-        poll = poll_ballots(list(ballots.values()), self.types, electorate)
+        poll = poll_ballots(heard, self.types, electorate)
         winners = elect_all(poll, settings.rule, settings.tie, settings.threshold)  # type: ignore[arg-type]
         elected = zip(ballots.items(), winners.tolist(), strict=True)
         return [

@@ -43,9 +43,16 @@ def test_labels_and_data_may_lie_in_files_of_their_own(tmp_path: Path):
     assert config.data[0].language == "zh"
 
 
+def test_a_language_is_repeated_on_top_of_its_files(tmp_path: Path):
+    files = [{"path": "a.jsonl", "language": language, "repeat": 2} for language in ("en", "zh")]
+    config = load_train_config(write_config(tmp_path, data=files, repeat={"zh": 1.5}))
+    assert [data.repeat for data in config.data] == [2, 3]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"repeat": {"zh": 0}}, "repeat must be above 0"),
         ({"optimization": {}}, "did you mean 'optimisation'"),
         ({"optimisation": {"learning_rat": 1}}, "did you mean 'learning_rate'"),
         ({"lora": {"rank": 12}}, "lora.rank"),
