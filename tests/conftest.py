@@ -1,5 +1,6 @@
 """Fixtures that several rooms share; nothing heavy is imported before a test asks for it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,3 +27,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return made[name, seed]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_python() -> str:
+    """The interpreter that has vLLM."""
+    named = os.environ.get("EL4NER_VLLM_PYTHON")
+    found = named or str(Path(__file__).parents[1] / ".venv-vllm" / "bin" / "python")
+    if not Path(found).is_file():
+        assert not named, f"EL4NER_VLLM_PYTHON names {named}, which is not there"
+        pytest.skip("no vLLM; run scripts/setup_vllm.sh, or set EL4NER_VLLM_PYTHON")
+    return found

@@ -44,6 +44,7 @@ def completion(
     logprobs: Sequence[Mapping[str, float]] | None = None,
     delay_s: float = 0.0,
     cut: bool = False,
+    tokens: int = 3,
 ) -> Reply:
     """A chat completion. ``logprobs``: per position, token to log-probability, the generated token first."""
     choice: dict[str, Any] = {
@@ -53,7 +54,7 @@ def completion(
     }
     if logprobs is not None:
         choice["logprobs"] = {"content": [_position(tokens) for tokens in logprobs]}
-    usage = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
+    usage = {"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens}
     return Reply(json.dumps({"choices": [choice], "usage": usage}).encode(), delay_s=delay_s, cut=cut)
 
 
@@ -81,6 +82,7 @@ class ScriptedServer:
         answer: from a request's body to the reply, once the script is used up.
         script: replies to the first chat requests, in order of arrival.
         models: what ``/v1/models`` lists: name to ``root``.
+        metrics: what ``/metrics`` gives, one page a request, the last one again and again; none: it is not found.
 
     Attributes:
         received: all requests, in order of arrival.
@@ -92,15 +94,17 @@ class ScriptedServer:
         answer: Callable[[Any], Reply] = lambda body: completion("fine"),
         script: Iterable[Reply] = (),
         models: Mapping[str, str | None] | None = None,
+        metrics: Sequence[str] = (),
     ) -> None:
         self.received: list[Received] = []
         self.most_at_once = 0
         self._answer = answer
         self._script = list(script)
         self._models = {MODEL: None} if models is None else models
+        self._metrics = list(metrics)
         self._under_way = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -135,6 +139,8 @@ class ScriptedServer:
             if request.path == "/v1/models":
                 listed = [{"id": name, "root": root} for name, root in self._models.items()]
                 return Reply(json.dumps({"data": listed}).encode())
+            if request.path == "/metrics" and self._metrics:
+                return Reply((self._metrics.pop(0) if self._metrics[1:] else self._metrics[0]).encode())
             if request.path != "/v1/chat/completions":
                 return status(404)
             if self._script:
@@ -146,6 +152,11 @@ class ScriptedServer:
         with self._lock:
             self._under_way += step
             self.most_at_once = max(self.most_at_once, self._under_way)
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    """Clients that send everything at once are not turned away."""
 
 
 def _position(tokens: Mapping[str, float]) -> dict[str, Any]:

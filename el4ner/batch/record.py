@@ -16,6 +16,7 @@ from typing import Any
 from el4ner import __version__
 from el4ner.batch.merge import Outcome
 from el4ner.errors import ConfigError
+from el4ner.members.meter import ALL
 
 RUN = "run.json"
 MAX_KINDS = 50
@@ -25,7 +26,7 @@ _SUMMED = ("requests", "cached", "cut", "errors", "prompt_tokens", "answer_token
 _USER_INFO = re.compile(r"(?<=//)[^/@\s]*@")
 
 Costs = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""``{member: {stage: costs}}``, as ``Meter.as_dict`` gives them."""
+"""``{member: {stage: costs}}``, as ``Meter.as_dict`` gives them; the stage ``all`` sums up the others."""
 
 
 @dataclass(slots=True)
@@ -87,6 +88,8 @@ def totals(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for attempt in attempts:
         for member, stages in attempt["members"].items():
             for stage, cost in stages.items():
+                if stage == ALL:
+                    continue
                 total = members.setdefault(member, {}).setdefault(stage, dict.fromkeys(_SUMMED, 0))
                 for key in _SUMMED:
                     total[key] += cost.get(key, 0)

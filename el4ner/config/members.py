@@ -78,6 +78,9 @@ class ServingConfig(Section):
         default=None, description="File (mode 0600) with the API key, where api_key_env is not set in the environment."
     )
     ready_s: float = Field(default=900.0, gt=0, description="Seconds a server may take to complete its first token.")
+    hang_s: float = Field(
+        default=120.0, ge=1, description="Seconds without a completed token after which a server counts as hung."
+    )
     restarts: int = Field(default=3, ge=0, description="Restarts of one server within an hour before it is given up.")
     memory_share: float = Field(
         default=0.92, gt=0.1, le=0.98, description="Share of a device's memory that a plan may fill."
@@ -121,8 +124,10 @@ class MemberConfig(Section):
     prefix_cache_mib: int = Field(
         default=128, ge=0, description="local: memory for beginnings of prompts that were read before, in MiB; 0: none."
     )
-    constrain: bool = Field(
-        default=True, description="Let the engine hold inline answers to a copy with marks, and choices to the list."
+    constrain: bool | Literal["choices"] = Field(
+        default=True,
+        description="Let the engine hold inline answers to a copy with marks, JSON answers to a list, and choices to theirs; "
+        "choices: vllm: those alone, for tokenizers that do not spell a text letter by letter (BERT's word pieces).",
     )
     concurrency: int = Field(default=32, ge=1, description="vllm: requests under way at once.")
     timeout_s: float = Field(default=120.0, gt=0, description="vllm: seconds before a request counts as failed.")
@@ -154,6 +159,8 @@ class MemberConfig(Section):
             raise ValueError("adapter is for engine local; with vllm, name the served adapter as the model")
         if self.serve and self.engine != "vllm":
             raise ValueError(f"serve is for engine vllm; engine {self.engine} needs no server")
+        if self.constrain == "choices" and self.engine != "vllm":
+            raise ValueError("constrain: choices is for engine vllm; elsewhere use true or false")
         if not self.languages:
             raise ValueError("languages is empty; name en, zh or both")
         return self

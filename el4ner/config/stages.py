@@ -190,6 +190,11 @@ class BatchConfig(Section):
     quorum: int = Field(
         default=1, ge=1, description="Members that must answer a window's extraction; fewer: the document failed."
     )
+    patience_s: float = Field(
+        default=600.0,
+        ge=0,
+        description="Seconds to wait for a server that is down, where the quorum cannot do without it.",
+    )
     cache: bool = Field(default=False, description="Keep answers on disk (mode 0600, holds text) in the output folder.")
     candidates: bool = Field(
         default=False,

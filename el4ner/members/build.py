@@ -1,11 +1,13 @@
 """From a configuration to members that are metered and never asked the same twice."""
 
+from functools import partial
 from pathlib import Path
 
 from el4ner.config import Config, MemberConfig
 from el4ner.members.base import Member
 from el4ner.members.cache import CachedMember
 from el4ner.members.meter import Meter, MeteredMember
+from el4ner.members.outages import Outages
 from el4ner.members.recorded import RecordedMember
 from el4ner.members.store import AnswerStore
 from el4ner.members.vllm import VllmMember
@@ -18,9 +20,9 @@ def build_members(config: Config, meter: Meter, store: AnswerStore | None = None
         ConfigError: an endpoint or a key is not usable.
         ModelError: a model folder cannot be used.
     """
-    on_cpu = sum(member.engine == "local" and member.device == "cpu" for member in config.members)
+    outages = Outages(spare=_spare(config), patience_s=config.batch.patience_s)
     return {
-        member.name: MeteredMember(CachedMember(_engine(member, config, on_cpu), store), meter)
+        member.name: MeteredMember(CachedMember(_engine(member, config, meter, outages), store), meter)
         for member in config.members
     }
 
@@ -33,18 +35,29 @@ async def check_members(config: Config) -> None:
     """
     for settings in config.members:
         if settings.engine == "vllm":
-            member = VllmMember(settings, allow_hosts=config.allow_hosts)
+            key_file = config.serving.api_key_file
+            member = VllmMember(settings, allow_hosts=config.allow_hosts, key_file=key_file)
             try:
                 await member.check()
             finally:
                 await member.close()
 
 
-def _engine(member: MemberConfig, config: Config, on_cpu: int) -> Member:
+def _spare(config: Config) -> int:
+    """Members that may be missing in any language that has enough of them at all."""
+    quorum = config.batch.quorum
+    speakers = [sum(language in member.languages for member in config.members) for language in ("en", "zh")]
+    return min((count for count in speakers if count >= quorum), default=quorum) - quorum
+
+
+def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages) -> Member:
     if member.engine == "vllm":
-        return VllmMember(member, allow_hosts=config.allow_hosts)
+        report = partial(meter.note_server, member.name)
+        key_file = config.serving.api_key_file
+        return VllmMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)
     if member.engine == "recorded":
         return RecordedMember(member.name, Path(member.model))
     from el4ner.members.local import LocalMember, cpu_threads
 
+    on_cpu = sum(other.engine == "local" and other.device == "cpu" for other in config.members)
     return LocalMember(member, threads=cpu_threads(on_cpu) if member.device == "cpu" else 0)

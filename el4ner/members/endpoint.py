@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from el4ner.errors import ContextOverflowError, El4nerError, MemberError
+from el4ner.members.outages import WAIT_S, Outages
 
 ResultT = TypeVar("ResultT")
 
@@ -61,12 +62,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a try failed: a reason without text, whether another try may help, and the pause that the server wants."""
+    """Why a try failed: a reason without text, whether another try may help, and the pause that the server wants.
+
+    ``outage``: the server itself seems to be away, whatever it was asked.
+    """
 
     reason: str
     retryable: bool
     pause_s: float | None = None
     overflow: bool = False
+    outage: bool = False
 
     def error(self, member: str) -> MemberError:
         """The error to raise when no further try is made."""
@@ -85,12 +90,22 @@ class Endpoint:
         api_key: sent as a bearer token; None for none.
         concurrency: most requests under way at once.
         policy: timeout and retries.
+        outages: what is known of the other members, and whether this one can be spared; None: it is on its own.
     """
 
-    def __init__(self, member: str, url: str, api_key: str | None, concurrency: int, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        member: str,
+        url: str,
+        api_key: str | None,
+        concurrency: int,
+        policy: RetryPolicy,
+        outages: Outages | None = None,
+    ) -> None:
         self._member = member
         self._url = url
         self._policy = policy
+        self._outages = outages or Outages()
         self._slots = asyncio.Semaphore(concurrency)
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -113,15 +128,18 @@ class Endpoint:
             ContextOverflowError: the server says that the request does not fit into the model's context.
             MemberError: any other failure, after the retries that the policy allows.
         """
-        tries = 0
+        tries, began = 0, time.perf_counter()
         while True:
+            if not self._outages.may_try(self._member):
+                raise MemberError(self._member, "its server is down; the others go on without it", retryable=True)
             async with self._slots:
                 started = time.perf_counter()
                 result = await self._try("POST", path, body, read, self._policy.timeout_s)
             tries += 1
             if not isinstance(result, Failure):
+                self._outages.answered(self._member)
                 return result, time.perf_counter() - started
-            pause_s = self._policy.pause_s(tries, result)
+            pause_s = self._pause_s(tries, result, time.perf_counter() - began)
             if pause_s is None:
                 raise result.error(self._member)
             await asyncio.sleep(pause_s)
@@ -135,9 +153,27 @@ class Endpoint:
             raise result.error(self._member)
         return result
 
+    async def page(self, path: str, deadline_s: float) -> str | None:
+        """A page in plain text beside the base URL (``/metrics``), or None where there is none to be had in time."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                reply = await self._client.get(self._url.removesuffix("/v1") + path)
+        except (TimeoutError, httpx.HTTPError):
+            return None
+        return reply.text if reply.status_code == httpx.codes.OK else None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    def _pause_s(self, tries: int, failure: Failure, waited_s: float) -> float | None:
+        """Seconds to wait before the next try; None: give up, since retries are used up and the member can be spared."""
+        known_down = failure.outage and self._outages.is_down(self._member) and self._outages.can_spare(self._member)
+        pause_s = None if known_down else self._policy.pause_s(tries, failure)
+        if pause_s is None and failure.outage:
+            self._outages.failed(self._member)
+            return WAIT_S if self._outages.worth_waiting(self._member, waited_s) else None
+        return pause_s
 
     async def _try(
         self, method: str, path: str, body: Any, read: Callable[[Any], ResultT], timeout_s: float
@@ -148,9 +184,11 @@ class Endpoint:
             async with asyncio.timeout(timeout_s):
                 reply = await self._client.request(method, self._url + path, content=content, headers=headers)
         except TimeoutError:
-            return Failure(f"no answer within {timeout_s:g} s; raise timeout_s or lower concurrency", retryable=True)
+            reason = f"no answer within {timeout_s:g} s; raise timeout_s or lower concurrency"
+            return Failure(reason, retryable=True, outage=True)
         except httpx.HTTPError as error:
-            return Failure(f"the connection failed ({type(error).__name__}); is the server running?", retryable=True)
+            reason = f"the connection failed ({type(error).__name__}); is the server running?"
+            return Failure(reason, retryable=True, outage=True)
         if reply.status_code != httpx.codes.OK:
             return _refusal(reply)
         return _read(reply, read)
@@ -178,7 +216,8 @@ def _refusal(reply: httpx.Response) -> Failure:
         reason = "prompt and answer do not fit into the model's context; use fewer demonstrations or smaller windows"
         return Failure(f"HTTP {status}: {reason}", retryable=False, overflow=True)
     if status == 429 or status >= 500:
-        return Failure(f"HTTP {status}", retryable=True, pause_s=_retry_after_s(reply.headers.get("Retry-After")))
+        pause_s = _retry_after_s(reply.headers.get("Retry-After"))
+        return Failure(f"HTTP {status}", retryable=True, pause_s=pause_s, outage=status in (502, 503, 504))
     if 300 <= status < 400:
         return Failure(f"HTTP {status}: redirects are not followed; give the final endpoint", retryable=False)
     hint = _HINTS.get(status, "the server refuses the request; see its log")

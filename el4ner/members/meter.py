@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 
 from el4ner.errors import MemberError
 from el4ner.members.base import Answer, Choice, Member, Request, Usage
+from el4ner.members.metrics import ServerCounts
 
 ResultT = TypeVar("ResultT", Answer, Choice)
 
+ALL = "all"
+"""Beside a member's stages: the stages taken together, and what its server counted."""
 SHORTEST_S, LONGEST_S = 1e-4, 3600.0
 BUCKET_RATIO = 1.05
 """Latencies are counted in buckets whose bounds grow by this factor: percentiles are right to within 5 %."""
@@ -31,6 +34,12 @@ class Latencies:
         self._buckets[min(bucket, _LAST_BUCKET)] += 1
         self._total_s += latency_s
         self._longest_s = max(self._longest_s, latency_s)
+
+    def merge(self, other: "Latencies") -> None:
+        """Count all that another histogram has counted."""
+        self._buckets.update(other._buckets)
+        self._total_s += other._total_s
+        self._longest_s = max(self._longest_s, other._longest_s)
 
     def percentile(self, share: float) -> float | None:
         """The latency in seconds that ``share`` (0 to 1) of the requests did not exceed; None if there were none."""
@@ -78,6 +87,12 @@ class StageCost:
     answer_tokens: int = 0
     latencies: Latencies = field(default_factory=Latencies)
 
+    def add(self, other: "StageCost") -> None:
+        """Add the cost of another stage."""
+        for name in ("requests", "cached", "cut", "errors", "prompt_tokens", "answer_tokens"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.latencies.merge(other.latencies)
+
     def as_dict(self) -> dict[str, Any]:
         """The counts, and ``latency_s`` with its percentiles."""
         return {
@@ -96,6 +111,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._costs: dict[tuple[str, str], StageCost] = {}
+        self._servers: dict[str, ServerCounts] = {}
 
     def count(self, member: str, stage: str, usage: Usage, *, cut: bool = False) -> None:
         """Count an answered request; ``cut``: its answer ended at ``max_tokens``."""
@@ -115,11 +131,24 @@ class Meter:
         cost.requests += 1
         cost.errors += 1
 
+    def note_server(self, member: str, counts: ServerCounts) -> None:
+        """Keep what the member's server counted during the run."""
+        self._servers[member] = counts
+
     def as_dict(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """``{member: {stage: costs}}``, ready for JSON; in the order of the first requests."""
+        """``{member: {stage: costs}}``, ready for JSON; in the order of the first requests.
+
+        The pseudo-stage ``ALL`` sums up the others; its ``server`` is what the member's server counted, null if unknown.
+        A server counts for everybody who asks it: for members that share it, and for other jobs at the same time.
+        """
         result: dict[str, dict[str, dict[str, Any]]] = {}
+        sums: dict[str, StageCost] = {}
         for (member, stage), cost in self._costs.items():
             result.setdefault(member, {})[stage] = cost.as_dict()
+            sums.setdefault(member, StageCost()).add(cost)
+        for member, total in sums.items():
+            counts = self._servers.get(member)
+            result[member][ALL] = {**total.as_dict(), "server": None if counts is None else counts.as_dict()}
         return result
 
     def _cost(self, member: str, stage: str) -> StageCost:

@@ -4,10 +4,12 @@ A document that holds ``<|im_end|>`` would otherwise end the user's turn and spe
 each such string is replaced, so that every code-point offset stays valid.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
+from pathlib import Path
 
 _LOOK_ALIKES = {"<": "‹", ">": "›", "|": "¦", "｜": "¦", "[": "⟦", "]": "⟧"}
 _PLACEHOLDERS = "·•◦"
@@ -35,6 +37,15 @@ _BY_FAMILY = {
 }
 KNOWN_SPECIALS: tuple[str, ...] = tuple(dict.fromkeys(" ".join(_BY_FAMILY.values()).split()))
 """Control tokens of common open models, for members whose tokenizer is out of reach (a served model)."""
+
+
+def specials_in(folder: Path) -> tuple[str, ...]:
+    """Control tokens that the ``tokenizer.json`` of a model folder names; none where there is no such file to be read."""
+    try:
+        added = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+        return tuple(token["content"] for token in added if token["special"] and token["content"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ()
 
 
 def neutralise(text: str, specials: Sequence[str]) -> str:

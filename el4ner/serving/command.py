@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from el4ner.config import ServingConfig
-from el4ner.serving.memory import batched_tokens
+from el4ner.serving.memory import BLOCK, batched_tokens
 from el4ner.serving.placing import Placed, Plan
 
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -52,7 +52,10 @@ def arguments(placed: Placed) -> list[str]:
         "--structured-outputs-config", '{"backend": "xgrammar"}',
         "--disable-uvicorn-access-log",
     ]  # fmt: skip
-    if not placed.cards[0].is_cpu:
+    if placed.cards[0].is_cpu:
+        # By default 128 there, and prompts share their beginnings by whole blocks alone.
+        words += ["--block-size", str(BLOCK)]
+    else:
         words += ["--gpu-memory-utilization", f"{_utilisation(placed):.2f}"]
     if placed.tensor_parallel > 1:
         words += ["--tensor-parallel-size", str(placed.tensor_parallel)]
@@ -75,7 +78,7 @@ def command(placed: Placed, serving: ServingConfig) -> list[str]:
 def settings(placed: Placed, plan: Plan) -> dict[str, str]:
     """Environment variables that the server gets beyond the inherited ones, its API key excepted."""
     if placed.cards[0].is_cpu:
-        return {**QUIET, "CUDA_VISIBLE_DEVICES": "", "VLLM_CPU_OMP_THREADS_BIND": _cores(placed, plan)}
+        return {**QUIET, "CUDA_VISIBLE_DEVICES": "", **_threads(placed, plan)}
     cards = ",".join(str(card.index) for card in placed.cards)
     return {**QUIET, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": cards}
 
@@ -91,11 +94,12 @@ def _utilisation(placed: Placed) -> float:
     return max(0.01, math.floor(100 * placed.need.total / min(card.total for card in placed.cards)) / 100)
 
 
-def _cores(placed: Placed, plan: Plan) -> str:
-    """An equal part of the cores for each server, or no binding where there are fewer than two for each."""
+def _threads(placed: Placed, plan: Plan) -> dict[str, str]:
+    """An equal part of the cores for each server; where there are fewer than two for each, one thread, bound to no core."""
     cores = sorted(os.sched_getaffinity(0))
     each = len(cores) // len(plan.placed)
     if each < 2:
-        return "nobind"
+        # By default each server would take a thread for every core, and they would wait for one another.
+        return {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
     at = [item.server.name for item in plan.placed].index(placed.server.name) * each
-    return ",".join(str(core) for core in cores[at : at + each])
+    return {"VLLM_CPU_OMP_THREADS_BIND": ",".join(str(core) for core in cores[at : at + each])}

@@ -13,9 +13,9 @@ from types import FrameType
 
 from el4ner.config import Config, load_config
 from el4ner.errors import ConfigError, ModelError
+from el4ner.members.keys import api_key
 from el4ner.serving.command import command, environment, settings
 from el4ner.serving.devices import Device, installed_cards, machine, parse_cards
-from el4ner.serving.keys import api_key
 from el4ner.serving.launch import Launch
 from el4ner.serving.placing import Placed, Plan, place
 from el4ner.serving.probe import probe
@@ -67,7 +67,10 @@ def supervise(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], N
                     say(f"{server.name}: {server.phase}" + (f" ({server.reason})" if server.reason else ""))
 
         changed()
-        keeper = Supervisor(watched, ready_s=config.serving.ready_s, restarts=config.serving.restarts, changed=changed)
+        bounds = config.serving
+        keeper = Supervisor(
+            watched, ready_s=bounds.ready_s, hang_s=bounds.hang_s, restarts=bounds.restarts, changed=changed
+        )
         return _keep(keeper, len(watched), say)
 
 
@@ -198,7 +201,11 @@ def _watched(placed: Placed, plan: Plan, config: Config, folder: Folder) -> Watc
     models = [server.served, *server.adapters]
     state = ServerState(server.name, server.url, models, str(launch.log), since=time.time())
     devices = frozenset(card.index for card in placed.cards)
-    return Watched(launch, state, devices, lambda: probe(server.url, models, key))
+    return Watched(
+        launch, state, devices,
+        probe=lambda: probe(server.url, models, key),
+        pulse=lambda timeout_s: probe(server.url, models[:1], key, timeout_s),
+    )  # fmt: skip
 
 
 def _spawn(path: Path, folder: Folder, *, gpus: str | None, cpu: bool) -> Identity:

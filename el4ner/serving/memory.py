@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from el4ner.serving.shape import VALUE_BYTES, ModelFolder
 
 GIB = 2**30
-BLOCK = 16
-"""Tokens in a block of the KV cache; a cache is a whole number of blocks, and one block stays empty."""
+BLOCK = 32
+"""Tokens that a cache is a multiple of: vLLM's blocks hold 16 on a card and are asked to hold 32 on a CPU; one stays empty."""
 BATCHED_TOKENS = 4096
 """Tokens in one step of the engine: enough to fill a card with prompts, and it bounds the activations."""
 GPU_OVERHEAD = int(1.5 * GIB)

@@ -4,6 +4,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from el4ner.errors import El4nerError
@@ -16,6 +17,8 @@ from el4ner.serving.state import ServerState
 HOUR_S = 3600.0
 PAUSE_S = 2.0
 """Rest before the first restart, doubled with each further one within the hour."""
+PULSE_S = 10.0
+"""Seconds between two looks at a server that is ready, or a quarter of ``hang_s`` if that is less."""
 
 
 @dataclass
@@ -24,29 +27,39 @@ class Watched:
 
     Attributes:
         devices: indices of the devices it shares with others.
+        probe: asks all of its models for a token, once it listens.
+        pulse: asks one of them, waiting so many seconds for the answer.
         died: when it died (monotonic seconds), within the last hour.
         was_ready: whether it ever completed a token; a server that never did is not started again.
         log_start: size of its log when its process started, so that an old fault is not taken for a new one.
+        asked: a probe or pulse under way.
+        ask_from: when the next one is due (monotonic seconds).
+        answered: when it last completed a token (monotonic seconds).
     """
 
     launch: Launch
     state: ServerState
     devices: frozenset[int]
     probe: Callable[[], Probe]
+    pulse: Callable[[float], Probe]
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     rest_until: float = 0.0
     was_ready: bool = False
     log_start: int = 0
     died: deque[float] = field(default_factory=deque)
+    asked: "Future[Probe] | None" = None
+    ask_from: float = 0.0
+    answered: float = 0.0
 
 
 class Supervisor:
-    """Moves each server through its phases; ``tick`` does what is due and returns at once, but for probes.
+    """Moves each server through its phases; ``tick`` does what is due and returns at once. Probes run in threads.
 
     Args:
         watched: the servers, in the order they are to be started.
         ready_s: seconds from start to the first completed token.
+        hang_s: seconds without a completed token after which a server that was ready counts as hung.
         restarts: restarts of one server within an hour.
         changed: called after each change of phase.
     """
@@ -56,15 +69,19 @@ class Supervisor:
         watched: Sequence[Watched],
         *,
         ready_s: float,
+        hang_s: float,
         restarts: int,
         changed: Callable[[], None],
         pause_s: float = PAUSE_S,
     ) -> None:
         self._watched = watched
         self._ready_s = ready_s
+        self._hang_s = hang_s
         self._restarts = restarts
         self._changed = changed
         self._pause_s = pause_s
+        # Twice as many threads as servers: a pulse of a process that has ended may still wait for its time to pass.
+        self._pool = ThreadPoolExecutor(2 * len(watched), thread_name_prefix="probe")
 
     @property
     def ready(self) -> bool:
@@ -92,6 +109,7 @@ class Supervisor:
                 if end_family(item.state.process):
                     item.process = item.state.process = None
                 self._enter(item, "stopped")
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start_if_due(self, item: Watched) -> None:
         """One at a time on each device: a server measures what is free there while it starts."""
@@ -114,22 +132,43 @@ class Supervisor:
             self._died(item, f"{_ending(code)}: {reason(self._new_log(item))}")
         elif item.state.phase == "starting":
             self._wait_for_token(item)
+        else:
+            self._feel_pulse(item)
 
     def _wait_for_token(self, item: Watched) -> None:
-        found = item.probe()
-        if found.answers:
-            item.was_ready = True
+        found = self._asked(item, item.probe, 0.0)
+        if found is not None and found.answers:
+            item.was_ready, item.answered = True, time.monotonic()
             item.state.reason = ""
             self._enter(item, "ready")
-        elif found.fault:
+        elif found is not None and found.fault:
             self._died(item, found.fault)
         elif time.monotonic() - item.started > self._ready_s:
             self._died(item, f"no token within {self._ready_s:.0f} s (serving.ready_s); {reason(self._new_log(item))}")
 
+    def _feel_pulse(self, item: Watched) -> None:
+        """A server may hang without ending, and its health page may say that all is well: only a token counts."""
+        pause_s = min(PULSE_S, self._hang_s / 4)
+        found = self._asked(item, lambda: item.pulse(self._hang_s), pause_s)
+        if found is not None and found.answers:
+            item.answered = time.monotonic()
+        elif time.monotonic() - item.answered > self._hang_s + pause_s:
+            self._died(item, f"it hung: no token for {self._hang_s:.0f} s (serving.hang_s)")
+
+    def _asked(self, item: Watched, ask: Callable[[], Probe], pause_s: float) -> Probe | None:
+        """What a probe has found, if one has ended by now; the next begins ``pause_s`` seconds later."""
+        now = time.monotonic()
+        if item.asked is None and now >= item.ask_from:
+            item.asked = self._pool.submit(ask)
+        if item.asked is None or not item.asked.done():
+            return None
+        found, item.asked, item.ask_from = item.asked.result(), None, now + pause_s
+        return found
+
     def _died(self, item: Watched, why: str) -> None:
         if item.state.process is not None:
             end_family(item.state.process)
-        item.process = item.state.process = None
+        item.process = item.state.process = item.asked = None
         item.state.reason = why
         now = time.monotonic()
         item.died.append(now)

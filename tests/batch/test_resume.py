@@ -122,6 +122,7 @@ def test_a_wider_limit_goes_on_and_costs_of_both_attempts_are_added(command):
     assert totals["windows"] == 3
     assert totals["counts"] == {"not-in-text": 3}
     assert totals["members"]["one"]["extract"]["requests"] == 3
+    assert "all" not in totals["members"]["one"]
 
 
 def test_columns_can_be_had_from_a_finished_run_without_asking_again(command):

@@ -88,3 +88,20 @@ def test_check_members_names_the_server_that_does_not_answer(tmp_path: Path):
 def test_check_members_asks_no_local_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(build, "_engine", lambda *_: pytest.fail("a model was built"))
     asyncio.run(check_members(config_of([local("tiny", tmp_path)], tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("languages", "quorum", "spared"),
+    [(("en", "zh"), 1, 2), (("en", "zh"), 3, 0), (("en",), 2, 0), (("en",), 1, 1), (("en",), 3, 0)],
+)
+def test_the_quorum_says_how_many_members_a_job_can_do_without(
+    languages: tuple[str, ...], quorum: int, spared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """One of three members may not speak Chinese; where Chinese has fewer speakers than the quorum, English decides."""
+    seen = {}
+    monkeypatch.setattr(build, "Outages", lambda **bounds: seen.update(bounds))
+    served = [{**VLLM, "name": name} for name in "abc"]
+    served[0]["languages"] = languages
+    config = config_of(served, tmp_path)
+    build_members(config.model_copy(update={"batch": config.batch.model_copy(update={"quorum": quorum})}), Meter())
+    assert seen == {"spare": spared, "patience_s": 600.0}

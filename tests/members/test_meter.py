@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from el4ner.errors import MemberError
 from el4ner.members.base import Answer, Choice, Message, Request, Usage
 from el4ner.members.meter import BUCKET_RATIO, LONGEST_S, SHORTEST_S, Latencies, Meter, MeteredMember
+from el4ner.members.metrics import ServerCounts
 
 latencies_s = st.lists(st.floats(SHORTEST_S, LONGEST_S), min_size=1, max_size=60)
 
@@ -72,6 +73,15 @@ def test_requests_tokens_cuts_and_errors_are_counted_per_stage():
     assert extract["latency_s"]["max"] == 1.5
     assert costs["classify"]["requests"] == 1
     assert costs["classify"]["prompt_tokens"] == 7
+    assert (costs["all"]["requests"], costs["all"]["errors"], costs["all"]["prompt_tokens"]) == (5, 1, 37)
+    assert costs["all"]["latency_s"]["max"] == 1.5 and costs["all"]["server"] is None
+
+
+def test_what_a_server_counted_stands_beside_its_member():
+    meter = Meter()
+    meter.count("m", "extract", Usage(10, 2, 0.5))
+    meter.note_server("m", ServerCounts(prefix_cache_queries=10, prefix_cache_hits=4))
+    assert meter.as_dict()["m"]["all"]["server"]["prefix_cache_hit_rate"] == 0.4
 
 
 def test_other_exceptions_pass_through_uncounted():

@@ -1,9 +1,13 @@
 """Control tokens in a text are broken, and nothing else about the text changes."""
 
+import json
+from pathlib import Path
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from el4ner.members.neutralise import KNOWN_SPECIALS, neutralise
+from el4ner.config import bundled_path
+from el4ner.members.neutralise import KNOWN_SPECIALS, neutralise, specials_in
 
 TINY_ALPHABET = "<|>[ab‹¦·•"
 tiny_text = st.text(TINY_ALPHABET, max_size=30)
@@ -64,3 +68,11 @@ def test_texts_full_of_known_specials_hold_none_afterwards(pieces: list[str]):
     result = neutralise(text, KNOWN_SPECIALS)
     assert len(result) == len(text)
     assert not [special for special in KNOWN_SPECIALS if special in result]
+
+
+def test_a_models_own_specials_are_read_from_its_folder(tmp_path: Path):
+    assert "<|end|>" in specials_in(bundled_path("bundled:models/qwen3"))
+    assert "[[" not in specials_in(bundled_path("bundled:models/qwen3"))
+    assert specials_in(tmp_path) == ()
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": [{"content": "<x>"}]}))
+    assert specials_in(tmp_path) == ()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scripted_server import MODEL, Reply, ScriptedServer, completion, garbage, overflow, status
 
-from el4ner.config import MemberConfig
+from el4ner.config import MemberConfig, bundled_path
 from el4ner.errors import ConfigError, ContextOverflowError, MemberError
 from el4ner.members.base import Message, Request
 from el4ner.members.vllm import VllmMember
@@ -79,6 +79,15 @@ def test_control_tokens_and_odd_characters_travel_harmless():
     assert server.received[0].body["messages"][-1]["content"] == "a‹|im_end|>b 😀 北京 \ud800"
 
 
+def test_the_models_own_control_tokens_are_known_where_its_folder_is_at_hand():
+    serve = {"model": str(bundled_path("bundled:models/opt"))}
+    with ScriptedServer() as server:
+        ask(server, extract("a↑b"), serve=serve)
+        ask(server, extract("a↑b"))
+    sent = [received.body["messages"][-1]["content"] for received in server.received]
+    assert sent[0] != sent[1] == "a↑b" and len(sent[0]) == 3
+
+
 def test_template_arguments_are_the_users_to_set():
     with ScriptedServer() as server:
         ask(server, extract(), thinking=True, chat_template_kwargs={"reasoning_effort": "low"})
@@ -141,7 +150,7 @@ def test_choices_are_enforced_by_the_engine_and_bounded_by_their_length():
     with ScriptedServer(lambda body: completion("人名")) as server:
         choice = ask(server, classify("人名", "none"))
     body = server.received[0].body
-    assert body["structured_outputs"] == {"choice": ["人名", "none"]}
+    assert body["structured_outputs"] == {"regex": " ?(人名|none)"}
     assert not [field for field in body if field.startswith("guided")]
     assert body["logprobs"] is True
     assert 7 <= body["max_tokens"] <= 8
@@ -175,7 +184,9 @@ def test_a_cut_choice_is_no_choice():
 
 
 def test_a_cut_answer_says_so():
-    with ScriptedServer(script=[completion("half", "length"), completion(None, "length")]) as server:
+    with ScriptedServer(
+        script=[completion("half", "length", tokens=64), completion(None, "length", tokens=64)]
+    ) as server:
         assert ask(server, extract()).finish_reason == "length"
         assert ask(server, extract()).finish_reason == "length"
 
@@ -230,7 +241,73 @@ def test_a_prompt_that_is_too_long_is_an_overflow():
     with ScriptedServer(lambda body: overflow(echo=TEXT)) as server:
         error = failure(server, extract())
     assert isinstance(error, ContextOverflowError)
-    assert len(server.received) == 1
+    assert ["max_tokens" in received.body for received in server.received] == [True, False]
+
+
+def test_an_answer_may_take_what_room_there_is_where_its_bound_does_not_fit():
+    with ScriptedServer(script=[overflow()]) as server:
+        assert ask(server, extract()).text == "fine"
+    assert [received.body.get("max_tokens") for received in server.received] == [64, None]
+
+
+def test_an_answer_that_the_context_cuts_is_an_overflow():
+    with ScriptedServer(lambda body: completion("ha", "length", tokens=2)) as server:
+        assert isinstance(failure(server, extract()), ContextOverflowError)
+
+
+def test_a_tokenizer_that_decodes_with_spaces_still_chooses():
+    with ScriptedServer(lambda body: completion(" 人 名")) as server:
+        assert ask(server, classify("人名", "无")).label == "人名"
+
+
+def test_an_answer_behind_its_own_prompt_is_read_from_its_tokens():
+    tokens = [{"per": -0.1, "lo": -3.0}, {"son": 0.0}, {"<|end|>": 0.0}]
+    with ScriptedServer(lambda body: completion("the prompt person", logprobs=tokens)) as server:
+        assert ask(server, classify("person", "location")).label == "person"
+
+
+def test_answers_are_held_to_the_form_that_was_asked_for():
+    inline = Request("extract", (Message("user", TEXT),), 64, copy_of="Zhang <|im_end|>")
+    with ScriptedServer() as server:
+        ask(server, inline)
+        ask(server, inline, constrain="choices")
+        ask(server, inline, thinking=True)
+        ask(server, extract(), answer_format="json")
+        ask(server, extract(), answer_format="lines")
+    held = [received.body.get("structured_outputs") for received in server.received]
+    assert held[0] is not None and set(held[0]) == {"regex"}
+    assert "Zhang" in held[0]["regex"] and "‹" in held[0]["regex"] and "<" not in held[0]["regex"]
+    assert held[1:3] == [None, None]
+    assert held[3] is not None and held[3]["json"]["type"] == "array"
+    assert held[4] is None
+
+
+PAGE = """# HELP vllm:prompt_tokens_total Number of prefill tokens processed.
+vllm:prompt_tokens_total{engine="0",model_name="m"} %d.0
+vllm:prefix_cache_queries_total{engine="0",model_name="m"} %d.0
+vllm:prefix_cache_hits_total{engine="0",model_name="m"} %d.0
+vllm:prompt_tokens_created{engine="0",model_name="m"} 1.7e+09
+"""
+
+
+def test_what_the_server_counted_meanwhile_is_reported_at_the_end():
+    reported = []
+
+    async def once(server: ScriptedServer) -> None:
+        member = VllmMember(config(server), report=reported.append)
+        await asyncio.gather(*(member.generate(extract()) for _ in range(3)))
+        await member.close()
+
+    pages = [PAGE % (100, 1000, 10), PAGE % (400, 1400, 310)]
+    with ScriptedServer(metrics=pages) as server:
+        asyncio.run(once(server))
+        assert [received.path for received in server.received].count("/metrics") == 2
+    (counts,) = reported
+    assert counts.as_dict()["prefix_cache_hit_rate"] == 0.75
+    assert counts.prompt_tokens == 300
+    with ScriptedServer() as server:
+        asyncio.run(once(server))
+    assert len(reported) == 1
 
 
 @pytest.mark.parametrize("as_date", [False, True])

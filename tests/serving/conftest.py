@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from el4ner.config import Config, parse_config
+from el4ner.config import Config, parse_config, read_yaml
 from tests.serving.models import PUBLISHED, save_model
 
 Member = Callable[..., dict[str, Any]]
+CONFIGS = Path(__file__).parents[2] / "configs"
+SERVED = ("box-2x24gb", "chinese", "el4ner-paper", "starter-vllm")
+"""The shipped configurations that serve their members."""
 
 
 @pytest.fixture
@@ -44,3 +47,15 @@ def write(path: Path, *members: dict[str, Any], **serving: Any) -> Path:
     """The configuration as a file."""
     path.write_text(yaml.safe_dump(data(*members, **serving)))
     return path
+
+
+def shipped(name: str, models: Path) -> Config:
+    """A shipped configuration with folders of the published models, made under ``models``, in the place of ``/models``."""
+    content = read_yaml(CONFIGS / f"{name}.yaml")
+    for member in content["members"]:
+        folder = Path(member["serve"]["model"])
+        if folder.parent == Path("/models"):
+            if not (models / folder.name).exists():
+                save_model(models / folder.name, PUBLISHED[folder.name])
+            member["serve"] = {**member["serve"], "model": str(models / folder.name)}
+    return parse_config(content, base=CONFIGS)

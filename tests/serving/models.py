@@ -47,6 +47,21 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 40960, "sliding_window": None, "use_sliding_window": False,
         "tie_word_embeddings": False, "torch_dtype": "bfloat16", "attention_bias": False,
     },
+    "Llama-3.2-3B-Instruct": {
+        "architectures": ["LlamaForCausalLM"], "hidden_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 24,
+        "num_key_value_heads": 8, "head_dim": 128, "intermediate_size": 8192, "vocab_size": 128256,
+        "max_position_embeddings": 131072, "tie_word_embeddings": True, "torch_dtype": "bfloat16", "attention_bias": False,
+    },
+    "granite-3.3-2b-instruct": {
+        "architectures": ["GraniteForCausalLM"], "hidden_size": 2048, "num_hidden_layers": 40, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "intermediate_size": 8192, "vocab_size": 49159, "max_position_embeddings": 131072,
+        "tie_word_embeddings": True, "torch_dtype": "bfloat16", "attention_bias": False,
+    },
+    "Yi-1.5-6B-Chat": {
+        "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 4, "intermediate_size": 11008, "vocab_size": 64000, "max_position_embeddings": 4096,
+        "tie_word_embeddings": False, "torch_dtype": "bfloat16", "attention_bias": False,
+    },
 }  # fmt: skip
 """Numbers of the published ``config.json`` files."""
 

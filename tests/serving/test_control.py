@@ -15,8 +15,8 @@ import pytest
 from el4ner import serve
 from el4ner.config import load_config
 from el4ner.errors import ConfigError
+from el4ner.members.keys import api_key
 from el4ner.serving.control import status
-from el4ner.serving.keys import api_key
 from el4ner.serving.logs import reason
 from el4ner.serving.processes import Identity, end_family, family, identify
 from el4ner.serving.state import folder_of
@@ -89,6 +89,20 @@ def test_start_twice_kill_one_stop(box: Callable[..., Path], capsys: pytest.Capt
     assert all(family(process) == [] for process in second.values())
     assert serve.main(["status", str(path)]) == 3
     assert serve.main(["stop", str(path)]) == 0
+
+
+def test_a_server_that_hangs_is_started_again(box: Callable[..., Path]):
+    path = box(hang_s=4)
+    assert start(path) == 0
+    first = processes(path)
+    for process in family(first["b"]):
+        os.kill(process, signal.SIGSTOP)
+    until(lambda: processes(path).get("b", first["b"]) != first["b"])
+    until(lambda: serve.main(["status", str(path)]) == 0)
+    found = [server for server, _ in status(load_config(path), path)]
+    assert [server.restarts for server in found] == [0, 1]
+    assert family(first["b"]) == []
+    assert processes(path)["a"] == first["a"]
 
 
 def test_a_server_that_dies_ends_the_start_with_its_reason(

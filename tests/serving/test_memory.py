@@ -24,6 +24,9 @@ NUMBERS = {
     "Qwen3-0.6B": (596_049_920, 114_688),
     "Qwen3-4B": (4_022_468_096, 147_456),
     "Qwen3-8B": (8_190_735_360, 147_456),
+    "Llama-3.2-3B-Instruct": (3_212_749_824, 114_688),
+    "granite-3.3-2b-instruct": (2_533_539_840, 81_920),
+    "Yi-1.5-6B-Chat": (6_061_035_520, 65_536),
 }
 
 
@@ -37,7 +40,7 @@ def test_published_models(name: str, tmp_path: Path):
     read = model(name, tmp_path)
     assert read.weights.size(2) == 2 * parameters
     assert read.shape.kv_bytes_per_token(2) == token
-    assert read.shape.head_dim == 128
+    assert read.shape.head_dim == (64 if name.startswith("granite") else 128)
     assert read.shape.window is None
 
 

@@ -1,6 +1,8 @@
 """Where servers go, what the plan prints, and what it says where they do not fit."""
 
+import os
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,3 +171,20 @@ def test_nothing_to_serve():
     other = {"name": "a", "engine": "vllm", "model": "a", "endpoint": "http://127.0.0.1:1/v1"}
     with pytest.raises(ConfigError, match="no member has a serve section"):
         make_plan(configuration(other), gpus="80GiB", cpu=False)
+
+
+def test_servers_on_a_cpu_share_its_cores(member: Member, monkeypatch: pytest.MonkeyPatch):
+    config = configuration(*(member(name, "Qwen3-0.6B", port=port) for name, port in (("a", 8001), ("b", 8002))))
+    plan = make_plan(config, gpus="80GiB", cpu=False)
+    on_cpu = Plan(
+        tuple(replace(placed, cards=(replace(placed.cards[0], is_cpu=True),)) for placed in plan.placed),
+        plan.devices, plan.share,
+    )  # fmt: skip
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    assert [settings(p, on_cpu)["VLLM_CPU_OMP_THREADS_BIND"] for p in on_cpu.placed] == ["0,1", "2,3"]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    for placed in on_cpu.placed:
+        found = settings(placed, on_cpu)
+        assert (found["VLLM_CPU_OMP_THREADS_BIND"], found["OMP_NUM_THREADS"]) == ("nobind", "1")
+        words = arguments(placed)
+        assert value(words, "--block-size") == "32" and "--gpu-memory-utilization" not in words

@@ -1,4 +1,4 @@
-"""The API key of a server: from the environment, or from a file that its owner alone can read."""
+"""The API key of a server, for the server and for who asks it: from the environment, or from a file of mode 0600."""
 
 import os
 import stat

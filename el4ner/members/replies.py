@@ -1,0 +1,79 @@
+"""What an OpenAI-compatible server replied: answers, token log-probabilities, served models."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from el4ner.members.base import Answer, Usage
+from el4ner.members.choice_probs import Position
+from el4ner.members.endpoint import GarbageError
+
+
+def read_answer(reply: Any) -> Answer:
+    """The answer of a chat completion, without thoughts.
+
+    Raises:
+        GarbageError: it is no chat completion, or holds no answer.
+    """
+    return read_choice(reply)[0]
+
+
+def read_choice(reply: Any) -> tuple[Answer, list[Position]]:
+    """The answer of a chat completion and its token log-probabilities (empty where there are none).
+
+    Raises:
+        GarbageError: it is no chat completion, or holds no answer.
+    """
+    try:
+        choice = reply["choices"][0]
+        text, finish_reason = choice["message"]["content"], choice["finish_reason"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise GarbageError("is no chat completion") from error
+    if finish_reason not in ("stop", "length"):
+        raise GarbageError("ends with an unknown finish_reason")
+    if not isinstance(text, str):
+        if finish_reason == "stop":
+            raise GarbageError("holds no answer; if the model thinks, switch thinking off or raise max_answer_tokens")
+        text = ""
+    return Answer(_without_thoughts(text), finish_reason, _read_usage(reply)), _read_positions(choice)
+
+
+def _read_usage(reply: Any) -> Usage:
+    usage = reply.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+    return Usage(int(counts.get("prompt_tokens") or 0), int(counts.get("completion_tokens") or 0))
+
+
+def _read_positions(choice: Any) -> list[Position]:
+    try:
+        return [
+            Position(item["token"], _alternatives((*item["top_logprobs"], item)))
+            for item in choice["logprobs"]["content"]
+        ]
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _alternatives(tokens: Iterable[Any]) -> dict[str, float]:
+    """Log-probability by what a token says; of several that say the same (a letter, and its byte) the likeliest."""
+    found: dict[str, float] = {}
+    for token in tokens:
+        found[token["token"]] = max(float(token["logprob"]), found.get(token["token"], -math.inf))
+    return found
+
+
+def read_models(reply: Any) -> dict[str, str | None]:
+    """Served model names, each with the path of its weights where the server tells it.
+
+    Raises:
+        GarbageError: it is no list of models.
+    """
+    try:
+        return {str(model["id"]): model.get("root") for model in reply["data"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise GarbageError("is no list of models") from error
+
+
+def _without_thoughts(text: str) -> str:
+    """The answer after the thoughts, for servers that do not split them off themselves."""
+    return text.rpartition("</think>")[2].lstrip() if "</think>" in text else text
