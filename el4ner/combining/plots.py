@@ -48,7 +48,8 @@ def _figures() -> "type[Figure]":
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("--plots needs matplotlib; install it with pip install 'el4ner[plots]'") from None
-    return Figure
+    figures: type[Figure] = Figure
+    return figures
 
 
 def _reliability(figures: "type[Figure]", probabilities: FloatArray, right: BoolArray) -> "Figure":
