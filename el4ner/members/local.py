@@ -131,7 +131,7 @@ class LocalMember:
                 f"prompt of {len(prompt)} tokens and an answer of {needed} exceed its context of {engine.context}",
             )
         loop = asyncio.get_running_loop()
-        reusable = engine.reusable(request.messages, prompt) if copy else 0
+        reusable = engine.reusable(request.messages, prompt) if copy and self._config.prefix_cache_mib else 0
         job = _Job(request, prompt, copy, reusable, loop, loop.create_future(), started)
         self._jobs.put(job)
         return await job.future

@@ -1,7 +1,7 @@
 """Rows of tokens that a model reads bit by bit, without gradients: keys and values stand in buffers with room to grow.
 
-Appending to a cache by concatenation copies all of it at every step, and so does taking rows out; for small models that is a
-quarter of the time.
+Appending to a cache by concatenation copies all of it at every step, and so does taking rows out; small models spend much of
+their time on that.
 """
 
 from collections.abc import Sequence
@@ -133,7 +133,8 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
             heads, size = like.shape[1], like.shape[3]
             self._buffer = like.new_empty((2, self.rows, heads, max(length, self._room), size))
         elif length > self._buffer.shape[3]:
-            larger = torch.empty_like(self._buffer[:, :, :, :1]).repeat(1, 1, 1, length + length // 2, 1)
+            _, rows, heads, _, size = self._buffer.shape
+            larger = self._buffer.new_empty((2, rows, heads, length + length // 2, size))
             larger[:, : self.rows, :, : self._length] = self._buffer[:, : self.rows, :, : self._length]
             self._buffer = larger
 
