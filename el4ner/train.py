@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it reports which of its builds it tries
 
     def work() -> int:
         config = load_train_config(options.config, options.data_root)
@@ -93,13 +94,17 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     if config.lora is not None:
         model = add_lora(model, config.lora)
     figures = tune(model, config, train_batches, evaluation, work, resume)
+    counts = {"sentences": len(learnt), "held out": len(held_out), "left out as too long": train_batches.too_long}
+    _save(model, tokenizer, model_card(config, figures, counts), output)
+    shutil.rmtree(work, ignore_errors=True)
+    print(json.dumps({"output": str(output), **figures, **counts}))
+
+
+def _save(model: Any, tokenizer: Any, card: str, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(output, safe_serialization=True)
     tokenizer.save_pretrained(output)
-    counts = {"sentences": len(learnt), "held out": len(held_out), "left out as too long": train_batches.too_long}
-    (output / "README.md").write_text(model_card(config, figures, counts), encoding="utf-8")
-    shutil.rmtree(work, ignore_errors=True)
-    print(json.dumps({"output": str(output), **figures, **counts}))
+    (output / "README.md").write_text(card, encoding="utf-8")
 
 
 def _load(kind: Any, folder: str, **settings: Any) -> Any:
