@@ -24,6 +24,7 @@ from el4ner.learn.budget import TimeBudget
 from el4ner.learn.config import LoraConfig, TrainConfig
 from el4ner.learn.encode import IGNORE
 from el4ner.learn.shared import shared_logits
+from el4ner.members.bloom import fuse_bloom
 from el4ner.members.prefixes import RESCALES_LOGITS, unwrapped
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ def tune(
     Raises:
         ModelError: the loss is no number, so the weights are spoilt.
     """
+    fuse_bloom(model)
     patience = config.evaluation.patience if held_out is not None else 0
     trainer = AnswerTrainer(
         model=model,

@@ -13,7 +13,7 @@ class Request:
     """Everything that can change a member's answer, apart from the member itself.
 
     Attributes:
-        stage: ``pre-extract``, ``extract``, ``classify`` or ``verify``; for accounting, not part of the key.
+        stage: ``pre-extract``, ``extract``, ``classify``, ``verify`` or ``mrc``; for accounting, not part of the key.
         messages: the conversation; the last message is the user's.
         max_tokens: the longest answer, in tokens; a longer one is cut and reported as ``finish_reason == "length"``.
         choices: for closed choices, the allowed answers; empty for free text.

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from el4ner.errors import ModelError
+from el4ner.members.bloom import fuse_bloom
 from el4ner.members.weights import check_model_folder
 
 
@@ -42,6 +43,7 @@ def load(folder: Path, adapter: Path | None, device: str, dtype: str) -> tuple[A
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model = _with_adapter(model, adapter).to(device).eval()
+    fuse_bloom(model)
     if dtype == "int8":
         _quantise(model)
     return tokenizer, model

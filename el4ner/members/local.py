@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import jinja2
 import torch
@@ -21,16 +20,13 @@ import transformers
 from el4ner.config import MemberConfig
 from el4ner.errors import ContextOverflowError, MemberError
 from el4ner.members.base import Answer, Choice, Request, Usage
+from el4ner.members.batches import cut_batches
 from el4ner.members.copying import CopyTask
 from el4ner.members.engine import Engine, Generated
 from el4ner.members.weights import check_adapter_folder, check_model_folder, hash_folder
 
 GATHER_S = 0.004
 """How long the worker waits for further requests before it answers the ones it has."""
-HELD = 2
-"""Tokens in memory for each token to compute, at most: keys and values of cached beginnings are many."""
-LIKE = 0.75
-"""Jobs below this share of the longest wait for the next batch, where the batch is worth computing without them."""
 SMALLEST_ANSWER = 16
 """Tokens that must be left for an answer after the prompt."""
 
@@ -214,33 +210,6 @@ class LocalMember:
         log_probs = dict(zip(job.request.choices, normalised(scores), strict=True))
         label = max(log_probs, key=lambda choice: log_probs[choice])
         return Choice(label, log_probs, Usage(len(job.prompt), 1, time.monotonic() - job.started_s))
-
-
-JobT = TypeVar("JobT")
-
-
-def cut_batches(
-    jobs: Sequence[JobT], lengths: Callable[[JobT], tuple[int, int]], batch_tokens: int
-) -> list[list[JobT]]:
-    """Jobs by length, in batches of bounded padded size, those of like length together; a longer job stands alone.
-
-    Args:
-        jobs: what is to be computed.
-        lengths: tokens to compute of a job, and tokens to hold in memory, those in the cache of beginnings included.
-        batch_tokens: most tokens to compute, padding included; four times as many are held.
-    """
-    batches: list[list[JobT]] = []
-    longest = held = 0
-    for (compute, hold), job in sorted(((lengths(job), job) for job in jobs), key=lambda item: item[0], reverse=True):
-        held = max(held, hold)
-        size = len(batches[-1]) + 1 if batches else 1
-        full = size * longest > batch_tokens or size * held > HELD * batch_tokens
-        ragged = compute < LIKE * longest and size * longest > batch_tokens / 8
-        if not batches or full or ragged:
-            batches.append([])
-            longest, held = compute, hold
-        batches[-1].append(job)
-    return batches
 
 
 def normalised(scores: Sequence[float]) -> list[float]:

@@ -4,12 +4,14 @@ Appending to a cache by concatenation copies all of it at every step, and so doe
 their time on that.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from el4ner.members.batches import cut_batches
 from el4ner.members.prefix_cache import NOTHING, Beginning, KeyValues, PrefixCache
 from el4ner.members.prefixes import common_prefix, group_by_prefix, hidden_states, padded, unwrapped
 
@@ -151,10 +153,12 @@ def next_states(model: Any, prompts: Sequence[list[int]], cache: PrefixCache, pa
     if shared:
         _read_shared(model, prompts, shared, starts, cache, pad_id, device)
     tails = [prompt[start.length :] for prompt, start in zip(prompts, starts, strict=True)]
-    reading = Reading(model, starts, max(map(len, prompts)), device)
-    states = reading.read(*padded(tails, pad_id, "right", device))
-    ends = torch.tensor([len(tail) - 1 for tail in tails], device=device)
-    return states[torch.arange(len(tails), device=device), ends]
+    states: dict[int, torch.Tensor] = {}
+    for rows in cut_batches(range(len(prompts)), lambda row: (len(tails[row]), len(prompts[row])), sys.maxsize):
+        reading = Reading(model, [starts[row] for row in rows], max(len(prompts[row]) for row in rows), device)
+        read = reading.read(*padded([tails[row] for row in rows], pad_id, "right", device))
+        states |= {row: read[place, len(tails[row]) - 1] for place, row in enumerate(rows)}
+    return torch.stack([states[row] for row in range(len(prompts))])
 
 
 def _read_shared(

@@ -16,7 +16,8 @@ torch = pytest.importorskip("torch")
 from el4ner.config import MemberConfig  # noqa: E402
 from el4ner.errors import ContextOverflowError, MemberError, ModelError  # noqa: E402
 from el4ner.members.base import Answer, Choice, Message, Request  # noqa: E402
-from el4ner.members.local import HELD, LocalMember, cpu_threads, cut_batches, normalised  # noqa: E402
+from el4ner.members.batches import HELD, cut_batches  # noqa: E402
+from el4ner.members.local import LocalMember, cpu_threads, normalised  # noqa: E402
 from el4ner.prompts.copying import read_copy  # noqa: E402
 
 TEXTS = ["It snowed .", "Mira Solberg opened a bakery in Tromso last May .", "林晓梅在青岛的海风公司工作。", "Bexley"]
@@ -85,6 +86,7 @@ def test_requests_at_once_are_answered_in_one_batch(member_of: MakeMember, monke
     member = member_of("qwen3", batch_tokens=50_000)
     generated, chosen = counted(monkeypatch, member, "generate"), counted(monkeypatch, member, "next_token")
     monkeypatch.setattr("el4ner.members.local.GATHER_S", 0.5)
+    monkeypatch.setattr("el4ner.members.batches.WORTH", 10_000)
     requests = [extract(TEXTS[i % 4], 5 + i, copy=False) for i in range(12)]
     results = answers(member, requests + [classify(text, ":", "=") for text in TEXTS], together=True)
     assert generated == [12] and chosen == [4]
@@ -113,7 +115,7 @@ def test_cut_batches_loses_nothing_and_bounds_what_is_computed_and_held(jobs: li
 def test_short_jobs_are_not_padded_to_long_ones_where_the_batch_is_large_enough():
     jobs = [100] * 10 + [10] * 10
     assert cut_batches(jobs, lambda job: (job, job), 4000) == [[100] * 10, [10] * 10]
-    assert cut_batches(jobs, lambda job: (job, job), 20_000) == [jobs]
+    assert cut_batches([100, 100, 10], lambda job: (job, job), 4000) == [[100, 100, 10]]
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=8))
