@@ -13,7 +13,8 @@ go_offline()
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from el4ner.errors import El4nerError, InputError  # noqa: E402
+from el4ner.commands import OK, run_command  # noqa: E402
+from el4ner.errors import InputError  # noqa: E402
 from el4ner.members.weights import check_model_folder  # noqa: E402
 
 
@@ -36,10 +37,14 @@ def add_scores(card: Path, ablation: Path, member: str) -> None:
     """Put the scores of a member alone, from the ``ablation.json`` of ``scripts/ablate.py``, into its card.
 
     Raises:
-        InputError: the file has no row for that member.
+        InputError: the file is not such a table, or has no row for that member.
     """
+    try:
+        blocks = json.loads(ablation.read_text(encoding="utf-8"))["sets"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{ablation} is not the ablation.json of scripts/ablate.py") from error
     rows = []
-    for block in json.loads(ablation.read_text(encoding="utf-8"))["sets"]:
+    for block in blocks:
         scores = block["scores"].get(f"alone {member}")
         if scores is None:
             raise InputError(f"{ablation} has no row 'alone {member}'; run scripts/ablate.py --only 'alone *'")
@@ -60,15 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
         "--scores", type=Path, metavar="ABLATION_JSON", help="put the member's own scores into its card"
     )
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> int:
         size = publish(options.trained, options.target)
         if options.scores is not None:
             add_scores(options.target / "README.md", options.scores, options.target.name)
-    except El4nerError as error:
-        sys.stderr.write(f"el4ner.starter.publish: {error}\n")
-        return 2
-    sys.stdout.write(f"{options.target}: {size / 1e6:.1f} MB\n")
-    return 0
+        print(f"{options.target}: {size / 1e6:.1f} MB")
+        return OK
+
+    return run_command("starter.publish", work)
 
 
 if __name__ == "__main__":
