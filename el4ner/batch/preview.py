@@ -41,7 +41,9 @@ def measure(documents: Iterable[Document], config: Config) -> Extent:
     extent = Extent()
     widths = config.windows
     for document in documents:
-        windows = cut_windows(document, widths.max_columns, widths.overlap_columns, config.language)
+        windows = cut_windows(
+            document, widths.max_columns, widths.overlap_columns, config.language, widths.overlap_at
+        )
         extent.documents += 1
         extent.windows.update(window.language for window in windows)
         extent.first = extent.first or next(iter(windows), None)

@@ -110,7 +110,9 @@ class Runner:
     async def _work(self, document: Document) -> Outcome:
         widths = self._config.windows
         try:
-            windows = cut_windows(document, widths.max_columns, widths.overlap_columns, self._config.language)
+            windows = cut_windows(
+                document, widths.max_columns, widths.overlap_columns, self._config.language, widths.overlap_at
+            )
             return merge(document, await self._find_all(windows), self._rules)
         except Exception as error:
             return failed(document, _describe(error))

@@ -165,6 +165,9 @@ class WindowConfig(Section):
 
     max_columns: int = Field(default=1200, ge=40, description="Widest text given to a model at once.")
     overlap_columns: int = Field(default=200, ge=0, description="Context that neighbouring windows share.")
+    overlap_at: Literal["all", "cuts"] = Field(
+        default="all", description="Where they share it: at all borders; cuts: only where a sentence had to be cut."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "WindowConfig":

@@ -3,14 +3,19 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Literal
 
 from el4ner.errors import ConfigError
 from el4ner.text.boundaries import clause_starts, safe_cut, sentence_starts, word_starts
 from el4ner.text.documents import Document, Window
 from el4ner.text.language import detect, width
 
+OverlapAt = Literal["all", "cuts"]
 
-def cut_windows(document: Document, max_columns: int, overlap_columns: int, language: str = "auto") -> list[Window]:
+
+def cut_windows(
+    document: Document, max_columns: int, overlap_columns: int, language: str = "auto", overlap_at: OverlapAt = "all"
+) -> list[Window]:
     """Cut a document into windows whose owned stretches partition its text.
 
     An owned stretch holds as many whole sentences as fit into ``max_columns``. Where not even one fits, it ends after
@@ -23,6 +28,7 @@ def cut_windows(document: Document, max_columns: int, overlap_columns: int, lang
         max_columns: widest owned stretch, in columns (a CJK character is 2 wide); at least 2.
         overlap_columns: widest context on each side, in columns; 0: none.
         language: language of all windows, or ``auto``: that of each window's own text.
+        overlap_at: where windows overlap: at ``all`` borders, or at ``cuts`` through a sentence alone.
 
     Returns:
         The windows in order; none for a document that is empty or only white space.
@@ -40,8 +46,12 @@ def cut_windows(document: Document, max_columns: int, overlap_columns: int, lang
     own_start = 0
     while own_start < len(text):
         own_end = cutter.forward(own_start, max_columns)
-        start = cutter.backward(own_start, overlap_columns)
-        content = text[start : cutter.forward(own_end, overlap_columns)]
+        before, after = (
+            0 if overlap_at == "cuts" and cutter.begins_sentence(place) else overlap_columns
+            for place in (own_start, own_end)
+        )
+        start = cutter.backward(own_start, before)
+        content = text[start : cutter.forward(own_end, after)]
         spoken = detect(content) if language == "auto" else language
         windows.append(Window(document.id, len(windows), start, content, own_start, own_end, spoken))
         own_start = own_end
@@ -57,6 +67,12 @@ class _Cutter:
         self._columns: Sequence[int] = (
             range(len(text) + 1) if text.isascii() else list(accumulate(map(width, text), initial=0))
         )
+
+    def begins_sentence(self, place: int) -> bool:
+        """Whether a sentence begins there."""
+        starts = self._levels[0]
+        at = bisect_left(starts, place)
+        return at < len(starts) and starts[at] == place
 
     def forward(self, start: int, columns: int) -> int:
         """The end of the best stretch from ``start`` that is at most that wide; ``start`` if nothing fits."""

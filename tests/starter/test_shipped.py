@@ -96,7 +96,7 @@ async def _predict(documents):
     try:
         results = []
         for document in documents:
-            windows = cut_windows(document, settings.max_columns, settings.overlap_columns)
+            windows = cut_windows(document, settings.max_columns, settings.overlap_columns, "auto", settings.overlap_at)
             found = await asyncio.gather(*map(pipeline.find, windows))
             results.append(
                 {

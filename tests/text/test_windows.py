@@ -143,6 +143,19 @@ def test_context_is_whole_sentences_where_they_fit() -> None:
     assert first.text == "Mara left. Tomas stayed. Rain "
 
 
+@given(TEXTS, st.integers(2, 60), st.integers(0, 30))
+def test_context_at_cuts_alone_leaves_whole_sentences_as_they_are(text: str, widest: int, overlap: int) -> None:
+    everywhere = cut(text, widest, overlap)
+    windows = cut_windows(Document("d", text), widest, overlap, overlap_at="cuts")
+    sentences = {*sentence_starts(text), len(text)}
+    assert owned(text, windows) == owned(text, everywhere)
+    for window, other in zip(windows, everywhere, strict=True):
+        whole_start, whole_end = window.own_start in sentences, window.own_end in sentences
+        assert window.start == (window.own_start if whole_start else other.start)
+        end = window.start + len(window.text)
+        assert end == (window.own_end if whole_end else other.start + len(other.text))
+
+
 def test_language_is_detected_per_window_or_given() -> None:
     text = "The ferry left at noon. 她在宁波的港口工作了很多年。"
     assert [window.language for window in cut(text, 40, 0)] == ["en", "zh"]
