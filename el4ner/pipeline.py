@@ -2,6 +2,8 @@
 
 pre-extract (zero-shot, every member, union) -> demonstrations (SpanSim) -> extract (k-shot, every member, union)
 -> classify (k-shot, every member, vote) -> verify -> entities
+
+Members of role mrc take part from the demonstrations on: their answers to one question a type are candidates and votes in one.
 """
 
 import asyncio
@@ -11,25 +13,25 @@ from pathlib import Path
 from typing import Any, cast
 
 from el4ner.config import Config, Language
+from el4ner.demos.balance import question_demonstrations
 from el4ner.demos.retrieve import Retriever
 from el4ner.ensemble.ballots import Candidate
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.ensemble.nesting import flatten, nest
 from el4ner.ensemble.union import unite
-from el4ner.ensemble.vote import runner_up, share
-from el4ner.members.base import Member, Message
+from el4ner.members.base import Member, Request
 from el4ner.members.build import build_members
 from el4ner.members.meter import Meter
 from el4ner.members.store import AnswerStore
 from el4ner.prompts.copying import CLOSE, OPEN
-from el4ner.prompts.formats import answer_format
-from el4ner.prompts.render import Prompts
-from el4ner.stages.asking import Minutes, Voice, ask_all
-from el4ner.stages.classify import classification_request, classify
+from el4ner.stages.asking import Minutes, Voice, ask_all, by_role
+from el4ner.stages.classify import classify
 from el4ner.stages.demonstrations import build_retriever
-from el4ner.stages.extract import extract, extraction_request
+from el4ner.stages.extract import extract
+from el4ner.stages.mrc import all_ballots, ask_readers
+from el4ner.stages.preview import first_question, step_requests, written
 from el4ner.stages.showing import most_similar
-from el4ner.stages.verify import verification_request, verify
+from el4ner.stages.verify import verify_all
 from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
@@ -62,19 +64,23 @@ class Pipeline:
         text = safe_text(window.text)
         minutes = Minutes()
         voices = self._speakers(language)
+        steps, readers = by_role(voices)
         found: dict[str, list[Span]] = {}
-        if self.config.extract.pre_extract:
-            found = await self._ask_spans(voices, text, language, (), minutes)
-        shown = self._demonstrations(window.text, unite(found), language)
-        found = await self._extract(voices, text, language, shown, found, minutes)
+        if self.config.extract.pre_extract and (steps or self._retrieves_by_spans()):
+            found = await self._pre_extract(voices, text, language, minutes)
+        hints = unite(found)
+        shown = self._demonstrations(window.text, hints, language) if steps else ()
+        examples = self._for_questions(readers, window.text, hints, language)
+        found, answers = await asyncio.gather(
+            self._extract(steps, text, language, shown, found if steps else {}, minutes),
+            ask_readers(readers, text, language, examples, self.config, minutes),
+        )
+        found |= {name: list(answer.types) for name, answer in answers.items()}
         candidates = unite(found, self.config.extract.min_members)
-        ballots = await self._classify(voices, text, language, shown, candidates, minutes)
-        ballots = {
-            span: {name: replace(ballot, found=span in found.get(name, ())) for name, ballot in given.items()}
-            for span, given in ballots.items()
-        }
+        typed = await self._classify(steps, text, language, shown, candidates, minutes)
+        ballots = {span: all_ballots(span, typed[span], found, answers, voices, language) for span in candidates}
         voted = self.voting.decide(text, ballots, sum(voice.weight(language) for voice in voices))
-        entities = await self._verify(voices, text, language, voted, ballots, minutes)
+        entities = await verify_all(steps, text, language, voted, ballots, self.config, minutes)
         kept = self._arrange(entities, ballots)
         minutes.counts["overlapping"] += len(entities) - len(kept)
         voters = {name for given in ballots.values() for name in given}
@@ -84,7 +90,7 @@ class Pipeline:
 
     async def pre_extract(self, text: str, language: Language, minutes: Minutes) -> tuple[list[Span], set[str]]:
         """Stage 1: the union of the members' zero-shot spans, and who answered."""
-        found = await self._ask_spans(self._speakers(language), safe_text(text), language, (), minutes)
+        found = await self._pre_extract(self._speakers(language), safe_text(text), language, minutes)
         return unite(found), set(found)
 
     async def close(self) -> None:
@@ -94,28 +100,25 @@ class Pipeline:
             self.store.close()
 
     def preview(self, window: Window) -> list[tuple[str, str]]:
-        """One rendered prompt a stage for the first member that takes the window's language: (stage, prompt)."""
+        """One rendered prompt a stage for the first members that take the window's language: (stage, prompt)."""
         language = cast(Language, window.language)
         text = safe_text(window.text)
-        voice = next((voice for voice in self.voices if voice.speaks(language)), self.voices[0])
-        shown = self._demonstrations(window.text, [], language)
-        near = most_similar(shown, self.config.classify.k, self.config.demonstrations.order)
-        span = next(iter(_any_span(text)))
-        type_name = self.config.type_names[0]
-        requests = [
-            ("pre-extract", extraction_request(voice, text, language, (), self.config.extract)),
-            ("extract", extraction_request(voice, text, language, shown, self.config.extract)),
-            ("classify", classification_request(voice, text, span, language, near)),
-            ("verify", verification_request(voice, text, span, type_name, language)),
-        ]
-        return [(stage, _written(request.messages)) for stage, request in requests]
+        steps, readers = by_role(self._speakers(language) or self.voices)
+        requests: list[tuple[str, Request]] = []
+        if steps:
+            shown = self._demonstrations(window.text, [], language)
+            requests += step_requests(steps[0], text, language, shown, self.config)
+        if readers:
+            examples = self._for_questions(readers, window.text, [], language)
+            requests.append(first_question(readers[0], text, language, examples, self.config))
+        return [(stage, written(request.messages)) for stage, request in requests]
 
     def provenance(self) -> dict[str, Any]:
         """What the answers depend on: hashes of models, templates, pool and embedder."""
         combiner = combiner_hash(self.config)
         return {
             "members": {voice.name: voice.member.fingerprint for voice in self.voices},
-            "templates": sorted({voice.prompts.identity for voice in self.voices}),
+            "templates": sorted({(voice.questions or voice.prompts).identity for voice in self.voices}),
             "retrieval": None if self.retriever is None else self.retriever.provenance(),
             **({} if combiner is None else {"combiner": combiner}),
         }
@@ -126,8 +129,31 @@ class Pipeline:
     def _demonstrations(self, text: str, hints: Sequence[Span], language: Language) -> tuple[Document, ...]:
         if self.retriever is None:
             return ()
-        found = self.retriever.retrieve(text, hints, language).demonstrations
-        return tuple(replace(document, text=safe_text(document.text)) for document in found)
+        return _safe(self.retriever.retrieve(text, hints, language).demonstrations)
+
+    def _retrieves_by_spans(self) -> bool:
+        return self.retriever is not None and self.config.demonstrations.method == "span"
+
+    def _for_questions(
+        self, readers: Sequence[Voice], text: str, hints: Sequence[Span], language: Language
+    ) -> tuple[Document, ...]:
+        """The demonstrations that all questions about a text share."""
+        if self.retriever is None or not readers:
+            return ()
+        c = self.config
+        return _safe(
+            question_demonstrations(self.retriever, c.demonstrations, c.mrc, c.type_names, text, hints, language)
+        )
+
+    async def _pre_extract(
+        self, voices: Sequence[Voice], text: str, language: Language, minutes: Minutes
+    ) -> dict[str, list[Span]]:
+        """Stage 1. Members of role mrc, whom it costs a call for each question, are asked only where there are no others."""
+        steps, readers = by_role(voices)
+        if steps:
+            return await self._ask_spans(steps, text, language, (), minutes)
+        answers = await ask_readers(readers, text, language, (), self.config, minutes)
+        return {name: list(answer.types) for name, answer in answers.items()}
 
     async def _extract(
         self,
@@ -184,51 +210,6 @@ class Pipeline:
             return list(candidates)
         return list({span.surface(text): span for span in reversed(candidates)}.values())
 
-    async def _verify(
-        self,
-        voices: Sequence[Voice],
-        text: str,
-        language: Language,
-        entities: Sequence[VotedEntity],
-        ballots: Mapping[Span, Ballots],
-        minutes: Minutes,
-    ) -> list[VotedEntity]:
-        settings = self.config.verify
-        if settings.mode == "off":
-            return list(entities)
-        judges = self._judges(voices)
-
-        async def judged(entity: VotedEntity) -> VotedEntity | None:
-            if settings.mode == "doubtful" and share(ballots[entity.span], entity.type) >= settings.doubtful_below:
-                return entity
-            questions = {v.name: verify(v, text, entity.span, entity.type, language) for v in judges}
-            verdicts = await ask_all(questions, "verify", minutes)
-            if not verdicts:
-                return entity
-            true = 2 * sum(probability >= settings.threshold for probability in verdicts.values()) > len(verdicts)
-            return self._decided(entity, true, ballots[entity.span], minutes)
-
-        results = await asyncio.gather(*map(judged, entities))
-        return [entity for entity in results if entity is not None]
-
-    def _judges(self, voices: Sequence[Voice]) -> list[Voice]:
-        settings = self.config.verify
-        if settings.mode == "all":
-            return list(voices)
-        named = [voice for voice in voices if voice.name == settings.member]
-        return named or list(voices[:1])
-
-    def _decided(self, entity: VotedEntity, true: bool, ballots: Ballots, minutes: Minutes) -> VotedEntity | None:
-        """The entity after its verdict: kept, dropped, retyped or flagged."""
-        if true:
-            return replace(entity, verified=True)
-        on_reject = self.config.verify.on_reject
-        minutes.counts[f"rejected-{on_reject}"] += 1
-        if on_reject == "flag":
-            return replace(entity, verified=False)
-        other = runner_up(ballots, entity.type, self.config.type_names) if on_reject == "retype" else None
-        return None if other is None else replace(entity, type=other, score=None)
-
     def _arrange(self, entities: Sequence[VotedEntity], ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
         def strength(entity: VotedEntity) -> float:
             return self.voting.strength(entity, ballots[entity.span])
@@ -244,10 +225,7 @@ def build_pipeline(config: Config, meter: Meter, cache_path: Path | None = None)
     """
     store = AnswerStore(cache_path) if cache_path is not None else None
     members: dict[str, Member] = build_members(config, meter, store)
-    voices = tuple(
-        Voice(members[m.name], m, Prompts.of(m.prompt_style, config), answer_format(m.answer_format))
-        for m in config.members
-    )
+    voices = tuple(Voice.of(members[settings.name], settings, config) for settings in config.members)
     return Pipeline(config, voices, build_retriever(config), store)
 
 
@@ -256,14 +234,8 @@ def safe_text(text: str) -> str:
     return text.replace(OPEN, "⟦⟦").replace(CLOSE, "⟧⟧")
 
 
-def _any_span(text: str) -> list[Span]:
-    first = next((i for i, character in enumerate(text) if not character.isspace()), 0)
-    last = next((i for i in range(first, len(text)) if text[i].isspace()), len(text))
-    return [Span(first, max(last, first + 1))]
-
-
-def _written(messages: Sequence[Message]) -> str:
-    return "\n".join(f"[{message.role}]\n{message.content}" for message in messages)
+def _safe(documents: Sequence[Document]) -> tuple[Document, ...]:
+    return tuple(replace(document, text=safe_text(document.text)) for document in documents)
 
 
 __all__ = ["Pipeline", "build_pipeline", "safe_text"]

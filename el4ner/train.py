@@ -6,28 +6,39 @@ import logging
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from el4ner.environment import go_offline
 
 go_offline()
 
 from el4ner.commands import OK, run_command  # noqa: E402
-from el4ner.errors import ConfigError, ModelError  # noqa: E402
+from el4ner.errors import ConfigError  # noqa: E402
 from el4ner.learn.config import TrainConfig, load_train_config  # noqa: E402
 
+if TYPE_CHECKING:
+    from el4ner.learn.estimate import Estimate
+    from el4ner.learn.sets import Sets
+
 log = logging.getLogger("el4ner.train")
+EPILOG = "`python -m el4ner.train merge --adapter DIR --output DIR` merges an adapter into its base; see its --help."
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it reports which of its builds it tries
+    if words[:1] == ["merge"]:
+        merging = _merge_parser().parse_args(words[1:])
+        return run_command("train", lambda: _merge(merging))
+    options = _parser().parse_args(words)
 
     def work() -> int:
         config = load_train_config(options.config, options.data_root)
-        changed = {key: value for key in ("model", "output") if (value := getattr(options, key))}
+        changed: dict[str, Any] = {key: value for key in ("model", "output") if (value := getattr(options, key))}
+        if options.task is not None:
+            changed["tasks"] = config.tasks.only(options.task)
         train(config.model_copy(update=changed), resume=options.resume, dry_run=options.dry_run)
         return OK
 
@@ -42,15 +53,11 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     """
     import transformers
 
-    from el4ner.learn.batches import Batches
     from el4ner.learn.card import model_card
-    from el4ner.learn.data import read_sentences, split
-    from el4ner.learn.examples import ExampleMaker, plan_epochs
-    from el4ner.learn.retrieval import build_retrieve
+    from el4ner.learn.models import load_model, load_tokenizer
+    from el4ner.learn.sets import build_sets
     from el4ner.learn.tuning import add_lora, tune
     from el4ner.members.weights import check_model_folder
-    from el4ner.prompts.formats import answer_format
-    from el4ner.prompts.render import Prompts
 
     output = Path(config.output)
     work = output.with_name(output.name + ".work")
@@ -58,46 +65,65 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
         raise ConfigError(f"{work} holds checkpoints of an earlier run; go on with --resume, or remove that folder")
     check_model_folder(Path(config.model))
     transformers.set_seed(config.seed)
-    tokenizer = _load(transformers.AutoTokenizer, config.model)
-    _check_tokenizer(tokenizer, config.model)
-    if config.optimisation.share_prefix:
-        _check_shares(config.model)
-    sentences = read_sentences(config.data)
+    tokenizer = load_tokenizer(config.model)
+    outlined = _checked_outline(config)
     if not dry_run:
         work.mkdir(parents=True, exist_ok=True)  # whether that works is better known before the hours of training
-    learnt, held_out = split(sentences, config.evaluation.fraction, config.seed)
-    prompts = Prompts(config.prompt_style, config.labels, config.none_words)
-    retrieve = build_retrieve(learnt, config)
-    most_shown = 0 if config.demonstrations.method == "none" else config.demonstrations.k
-
-    def batches(part: list[Any], epochs: float) -> Batches:
-        maker = ExampleMaker(
-            part, prompts, answer_format(config.answer_format), [label.name for label in config.labels],
-            retrieve, config.seed,
-        )  # fmt: skip
-        plans = plan_epochs(part, config.tasks, most_shown, epochs, config.seed)
-        o = config.optimisation
-        log.info("%d examples from %d sentences", len(plans), len(part))
-        made = Batches(plans, maker, tokenizer, o.batch_tokens, o.max_length, config.seed, share_prefix=o.share_prefix)
-        log.info("%s", made.cost)
-        return made
-
-    train_batches = batches(learnt, config.optimisation.epochs)
-    evaluation = batches(held_out, 1.0) if held_out else None
+    sets = build_sets(config, tokenizer)
     if dry_run:
-        print(
-            f"{train_batches.cost}; {round(train_batches.cost.tokens / config.optimisation.epochs):,} tokens an epoch"
-        )
-        _show_first(train_batches, tokenizer)
+        cost = sets.train.cost
+        print(f"{cost}; {round(cost.tokens / config.optimisation.epochs):,} tokens an epoch")
+        print(_estimate(outlined, config, sets))
+        _show_first(sets.train, tokenizer)
         return
-    model = _load(transformers.AutoModelForCausalLM, config.model, dtype="float32", use_safetensors=True)
+    log.info("%s", _estimate(outlined, config, sets))
+    transformers.set_seed(config.seed)
+    model = load_model(config)
     if config.lora is not None:
         model = add_lora(model, config.lora)
-    figures = tune(model, config, train_batches, evaluation, work, resume)
-    counts = {"sentences": len(learnt), "held out": len(held_out), "left out as too long": train_batches.too_long}
-    _save(model, tokenizer, model_card(config, figures, counts), output)
+    figures = tune(model, config, sets.train, sets.held_out, work, resume)
+    _save(model, tokenizer, model_card(config, figures, sets.counts), output)
     shutil.rmtree(work, ignore_errors=True)
-    print(json.dumps({"output": str(output), **figures, **counts}))
+    print(json.dumps({"output": str(output), **figures, **sets.counts}))
+
+
+def _checked_outline(config: TrainConfig) -> Any:
+    """The model without its weights, found fit for what the configuration asks.
+
+    Raises:
+        El4nerError: it is not.
+    """
+    from el4ner.learn.models import check_quantises, check_shares, outline
+    from el4ner.learn.tuning import check_adapted
+    from el4ner.serving.adapters import check_targets
+
+    outlined = outline(config.model)
+    if config.optimisation.share_prefix:
+        check_shares(outlined, config.model)
+    check_quantises(config)
+    if config.lora is not None:
+        check_adapted(outlined, config.lora)
+        if config.lora.served:
+            where = "lora.targets (or set lora.served: false, and merge it later)"
+            check_targets(type(outlined).__name__, set(config.lora.targets), where)
+    return outlined
+
+
+def _estimate(outlined: Any, config: TrainConfig, sets: "Sets") -> "Estimate":
+    """What the run will need; an adapter is put on the outline for it."""
+    from el4ner.learn.estimate import estimate
+    from el4ner.learn.tuning import add_lora
+
+    model = outlined if config.lora is None else add_lora(outlined, config.lora)
+    return estimate(model, config, sets.train[sets.train.largest], sets.train.cost.tokens)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from el4ner.learn.merging import merge
+
+    base = merge(options.adapter, options.output, options.model, options.dtype)
+    print(json.dumps({"output": str(options.output), "base": str(base)}))
+    return OK
 
 
 def _save(model: Any, tokenizer: Any, card: str, output: Path) -> None:
@@ -105,42 +131,6 @@ def _save(model: Any, tokenizer: Any, card: str, output: Path) -> None:
     model.save_pretrained(output, safe_serialization=True)
     tokenizer.save_pretrained(output)
     (output / "README.md").write_text(card, encoding="utf-8")
-
-
-def _load(kind: Any, folder: str, **settings: Any) -> Any:
-    from safetensors import SafetensorError
-
-    try:
-        return kind.from_pretrained(folder, **settings)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{folder} cannot be loaded ({type(error).__name__}); check that the download is complete"
-        ) from error
-
-
-def _check_tokenizer(tokenizer: Any, model: str) -> None:
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f"{model} has no chat template; tune an instruction model, or add chat_template.jinja to the folder"
-        )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-
-
-def _check_shares(folder: str) -> None:
-    """Refuse ``share_prefix`` for a model that would read a shared prompt differently; no weights are loaded."""
-    import torch
-    import transformers
-
-    from el4ner.members.prefixes import can_share
-
-    with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(_load(transformers.AutoConfig, folder))
-    if not can_share(model):
-        raise ConfigError(
-            f"optimisation.share_prefix: {folder} ({model.config.model_type}) has a sliding window, recurrent layers or "
-            "rescaled logits, and would be trained on something else than it reads later; set share_prefix: false"
-        )
 
 
 def _show_first(batches: Any, tokenizer: Any) -> None:
@@ -164,15 +154,33 @@ def _show_first(batches: Any, tokenizer: Any) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m el4ner.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m el4ner.train", description=__doc__, epilog=EPILOG)
     parser.add_argument("--config", type=Path, required=True, help="YAML file; see configs/train/")
     parser.add_argument(
         "--data-root", type=Path, help="folder that the data paths of the configuration are relative to"
     )
+    parser.add_argument(
+        "--task",
+        choices=("extract", "classify", "verify", "mrc"),
+        help="learn this task alone; default: the configuration's tasks",
+    )
     parser.add_argument("--model", help="tune this folder instead of the configuration's")
     parser.add_argument("--output", help="write to this folder instead of the configuration's")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--dry-run", action="store_true", help="check everything and show the first example")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, show needs and first example")
+    return parser
+
+
+def _merge_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m el4ner.train merge", description="Merge a LoRA adapter into its base; writes a model folder."
+    )
+    parser.add_argument("--adapter", type=Path, required=True, help="folder that training wrote")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the merged model")
+    parser.add_argument("--model", type=Path, help="folder of the base; default: the one that the adapter names")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the result; default: the base's"
+    )
     return parser
 
 

@@ -13,8 +13,6 @@ from el4ner.ensemble.entities import WindowResult
 from el4ner.errors import ContextOverflowError
 from el4ner.members.base import Answer, Choice, Request
 from el4ner.pipeline import Pipeline
-from el4ner.prompts.formats import answer_format
-from el4ner.prompts.render import Prompts
 from el4ner.stages.asking import Voice
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Entity, Span
@@ -149,10 +147,7 @@ def pipeline_of(
 ) -> Pipeline:
     """A pipeline of scripted members, zero-shot unless there is a retriever."""
     config = config_of([m.name for m in members], settings, **fields)
-    voices = tuple(
-        Voice(m, c, Prompts.of(c.prompt_style, config), answer_format(c.answer_format))
-        for m, c in zip(members, config.members, strict=True)
-    )
+    voices = tuple(Voice.of(m, c, config) for m, c in zip(members, config.members, strict=True))
     return Pipeline(config, voices, retriever)
 
 

@@ -96,6 +96,9 @@ def test_problems_between_sections_are_one_a_line():
         ("members.0.languages", [], "languages is empty"),
         ("members.0.name", "a member", "should match pattern"),
         ("members.1.name", "a", "member 'a' stands twice"),
+        ("members.0.role", "judge", "Input should be 'el4ner' or 'mrc'"),
+        ("labels.0.questions", {"en": "Who?\nWhere?"}, "should match pattern"),
+        ("mrc.types_per_call", 0, "greater than or equal to 1"),
         ("members", [], "at least 1 item"),
         ("labels", [], "at least 1 item"),
         ("labels.1.name", "PER", "label 'PER' stands twice"),
@@ -141,6 +144,19 @@ def test_what_is_no_yaml_is_refused(content: bytes, tmp_path: Path):
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="is not YAML in UTF-8"):
         load_config(path)
+
+
+def test_the_label_set_may_lie_in_a_file_of_its_own(tmp_path: Path):
+    (tmp_path / "labels.yaml").write_text(
+        "- {name: PER, words: {en: person}, questions: {en: Who is it}}", encoding="utf-8"
+    )
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(MINIMAL | {"labels": "labels.yaml"}))
+    config = load_config(tmp_path / "c.yaml")
+    assert config.type_names == ("PER",)
+    assert (config.labels[0].question("en"), config.labels[0].question("zh")) == ("Who is it", "")
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(MINIMAL | {"labels": "gone.yaml"}))
+    with pytest.raises(ConfigError, match=r"cannot read .*gone"):
+        load_config(tmp_path / "c.yaml")
 
 
 def test_yaml_builds_no_objects(tmp_path: Path):

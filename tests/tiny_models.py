@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM as Causal
-from transformers import BloomConfig, GPT2Config, OPTConfig, PretrainedConfig, Qwen3Config
+from transformers import BloomConfig, Glm4Config, GPT2Config, OPTConfig, PretrainedConfig, Qwen3Config
 
 from el4ner.starter.tokenizers import END, PAD, byte_pairs, cased_word_pieces, uncased_word_pieces, wrap
 
@@ -25,7 +25,7 @@ SPREAD = 0.4
 
 
 def save_tiny(name: str, folder: Path, seed: int = 1) -> Path:
-    """Write a random model with its tokenizer to ``folder``; ``name`` is opt, bloom, qwen3 or gpt2."""
+    """Write a random model with its tokenizer to ``folder``; ``name`` is opt, bloom, qwen3, glm4 or gpt2."""
     tokenizer = _tokenizer(name)
     ids = {"bos_token_id": tokenizer.token_to_id(END), "eos_token_id": tokenizer.token_to_id(END)}
     config = _config(name, tokenizer.get_vocab_size(), pad_token_id=tokenizer.token_to_id(PAD), **ids)
@@ -38,7 +38,7 @@ def save_tiny(name: str, folder: Path, seed: int = 1) -> Path:
 def _tokenizer(name: str) -> Tokenizer:
     if name == "opt":
         return uncased_word_pieces(SENTENCES, _vocabulary(), 300)
-    return byte_pairs(SENTENCES, 420) if name == "qwen3" else cased_word_pieces(SENTENCES, 300)
+    return byte_pairs(SENTENCES, 420) if name in ("qwen3", "glm4") else cased_word_pieces(SENTENCES, 300)
 
 
 def _vocabulary() -> dict[str, int]:
@@ -64,6 +64,12 @@ def _config(name: str, size: int, **ids: Any) -> PretrainedConfig:
         return GPT2Config(
             vocab_size=size, n_embd=32, n_layer=2, n_head=2, n_positions=CONTEXT, initializer_range=SPREAD, **ids
         )
+    if name == "glm4":
+        return Glm4Config(
+            vocab_size=size, hidden_size=32, num_hidden_layers=2, intermediate_size=64, head_dim=16, num_attention_heads=2,
+            num_key_value_heads=1, max_position_embeddings=CONTEXT, tie_word_embeddings=True, attention_bias=False,
+            initializer_range=SPREAD, **ids,
+        )  # fmt: skip
     return Qwen3Config(
         vocab_size=size, hidden_size=32, num_hidden_layers=2, intermediate_size=64, head_dim=16, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=CONTEXT, tie_word_embeddings=True, initializer_range=SPREAD, **ids,

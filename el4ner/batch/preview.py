@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,13 @@ from rich.text import Text
 
 from el4ner.batch.job import Build
 from el4ner.batch.report import visible
-from el4ner.config import Config
+from el4ner.config import Config, MemberConfig
 from el4ner.members.build import check_members
 from el4ner.members.meter import Meter
 from el4ner.text.documents import Document, Window
 from el4ner.text.windows import cut_windows
 
-METHOD = ("language", "demonstrations", "extract", "classify", "verify", "windows", "entities", "batch")
+METHOD = ("language", "demonstrations", "extract", "classify", "mrc", "verify", "windows", "entities", "batch")
 
 
 @dataclass(slots=True)
@@ -41,9 +41,7 @@ def measure(documents: Iterable[Document], config: Config) -> Extent:
     extent = Extent()
     widths = config.windows
     for document in documents:
-        windows = cut_windows(
-            document, widths.max_columns, widths.overlap_columns, config.language, widths.overlap_at
-        )
+        windows = cut_windows(document, widths.max_columns, widths.overlap_columns, config.language, widths.overlap_at)
         extent.documents += 1
         extent.windows.update(window.language for window in windows)
         extent.first = extent.first or next(iter(windows), None)
@@ -52,21 +50,31 @@ def measure(documents: Iterable[Document], config: Config) -> Extent:
 
 def estimate(config: Config, windows: Mapping[str, int]) -> dict[str, str]:
     """Requests by stage, before the cache: numbers where the text decides them, else the rule (paper: 3m + |E|)."""
-    asked = sum(
-        count for language, count in windows.items() for member in config.members if language in member.languages
-    )
+    steps = [member for member in config.members if member.role == "el4ner"]
+    readers = [member for member in config.members if member.role == "mrc"]
     demonstrations = config.demonstrations
     shown = demonstrations.method != "none" and demonstrations.k > 0 and config.pool.path is not None
     few_shot = config.extract.few_shot and (shown or not config.extract.pre_extract)
     mark = "place of a candidate" if config.classify.mark == "occurrence" else "different candidate"
-    judges = {"off": 0, "one": 1, "doubtful": 1, "all": len(config.members)}[config.verify.mode]
+    judges = {"off": 0, "one": 1, "doubtful": 1, "all": len(steps)}[config.verify.mode] if steps else 0
     pairs = "doubtful typed entity" if config.verify.mode == "doubtful" else "typed entity"
-    return {
+    asked = _asked(steps, windows)
+    rows = {
         "pre-extract": f"{asked if config.extract.pre_extract else 0:,}",
         "extract": f"{asked if few_shot else 0:,}",
-        "classify": f"up to {len(config.members)} for each {mark}",
+        "classify": f"up to {len(steps)} for each {mark}",
         "verify": f"{judges} for each {pairs}" if judges else "0",
     }
+    if readers:
+        questions = -(-len(config.labels) // config.mrc.types_per_call)
+        passes = 2 if not steps and shown and demonstrations.method == "span" else 1
+        rows["mrc"] = f"{passes * questions * _asked(readers, windows):,}"
+    return rows
+
+
+def _asked(members: Sequence[MemberConfig], windows: Mapping[str, int]) -> int:
+    """Windows that members take, each member's counted."""
+    return sum(count for language, count in windows.items() for member in members if language in member.languages)
 
 
 def dry_run(config: Config, documents: Iterable[Document], build: Build, console: Console, *, with_text: bool) -> None:
@@ -96,12 +104,17 @@ def _method(config: Config) -> Table:
     table = Table(title="Method", title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("members", Text("\n".join(f"{m.name}: {m.engine}, {m.answer_format}" for m in config.members)))
+    table.add_row("members", Text("\n".join(map(_member, config.members))))
     table.add_row("types", Text(", ".join(config.type_names)))
-    for key in METHOD:
+    with_questions = any(member.role == "mrc" for member in config.members)
+    for key in METHOD if with_questions else [key for key in METHOD if key != "mrc"]:
         for name, value in _rows(key, data[key]):
             table.add_row(name, Text(value))
     return table
+
+
+def _member(member: MemberConfig) -> str:
+    return f"{member.name}: {member.engine}, {'mrc' if member.role == 'mrc' else member.answer_format}"
 
 
 def _rows(key: str, section: Any) -> Iterable[tuple[str, str]]:

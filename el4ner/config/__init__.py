@@ -2,7 +2,7 @@
 
 from el4ner.config.base import Language, Section, Word
 from el4ner.config.ensemble import Config
-from el4ner.config.load import load_config, parse_config, read_yaml
+from el4ner.config.load import load_config, parse_config, read_yaml, with_files
 from el4ner.config.members import LabelConfig, MemberConfig, ServeConfig, ServingConfig
 from el4ner.config.paths import BUNDLED, bundled_path
 from el4ner.config.problems import validate
@@ -13,6 +13,7 @@ from el4ner.config.stages import (
     EmbedderConfig,
     EntityConfig,
     ExtractConfig,
+    MrcConfig,
     PoolConfig,
     VerifyConfig,
     WindowConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "LabelConfig",
     "Language",
     "MemberConfig",
+    "MrcConfig",
     "PoolConfig",
     "Section",
     "ServeConfig",
@@ -42,4 +44,5 @@ __all__ = [
     "parse_config",
     "read_yaml",
     "validate",
+    "with_files",
 ]

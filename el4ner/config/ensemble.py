@@ -15,6 +15,7 @@ from el4ner.config.stages import (
     EmbedderConfig,
     EntityConfig,
     ExtractConfig,
+    MrcConfig,
     PoolConfig,
     VerifyConfig,
     WindowConfig,
@@ -37,6 +38,7 @@ class Config(Section):
     demonstrations: DemonstrationConfig = DemonstrationConfig()
     extract: ExtractConfig = ExtractConfig()
     classify: ClassifyConfig = ClassifyConfig()
+    mrc: MrcConfig = MrcConfig()
     verify: VerifyConfig = VerifyConfig()
     windows: WindowConfig = WindowConfig()
     entities: EntityConfig = EntityConfig()
@@ -59,6 +61,10 @@ class Config(Section):
         names = [member.name for member in self.members]
         if self.verify.member is not None and self.verify.member not in names:
             problems.append(f"verify.member {self.verify.member!r} is no member; members are {', '.join(names)}")
+        if any(member.name == self.verify.member and member.role == "mrc" for member in self.members):
+            problems.append(
+                f"verify.member {self.verify.member!r} has role mrc and judges nothing; name another member"
+            )
         if self.extract.min_members > len(names):
             problems.append(f"extract.min_members is {self.extract.min_members}, but there are {len(names)} members")
         if self.batch.quorum > len(names):

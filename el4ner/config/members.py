@@ -17,6 +17,10 @@ class LabelConfig(Section):
     definitions: dict[Language, str] = Field(
         default_factory=dict, description="One sentence per language: what it covers."
     )
+    questions: dict[Language, Word] = Field(
+        default_factory=dict,
+        description="What a member of role mrc is asked about it, per language; a question made of its word, if missing.",
+    )
 
     def word(self, language: Language) -> str:
         """What the models call this type in that language; falls back to any language that has a word."""
@@ -25,6 +29,10 @@ class LabelConfig(Section):
     def definition(self, language: Language) -> str:
         """The definition in that language, or any other; empty if there is none."""
         return self.definitions.get(language) or next(iter(self.definitions.values()), "")
+
+    def question(self, language: Language) -> str:
+        """The question in that language; empty if it has no wording of its own."""
+        return self.questions.get(language, "")
 
 
 class ServeConfig(Section):
@@ -97,6 +105,11 @@ class MemberConfig(Section):
     model: str = Field(
         description="local: a model folder, or bundled:NAME. vllm: the served model name. recorded: the JSONL file of answers."
     )
+    role: Literal["el4ner", "mrc"] = Field(
+        default="el4ner",
+        description="el4ner: it extracts, types and verifies, as in the paper. mrc: it answers one question a type, which gives "
+        "candidates and its votes on all candidates; see the section mrc.",
+    )
     revision: str | None = Field(default=None, description="Revision of the weights; part of the cache key.")
     adapter: str | None = Field(default=None, description="local: folder of a PEFT adapter to put on the model.")
     endpoint: str | None = Field(default=None, description="vllm: base URL, for instance http://127.0.0.1:8001/v1.")
@@ -163,4 +176,6 @@ class MemberConfig(Section):
             raise ValueError("constrain: choices is for engine vllm; elsewhere use true or false")
         if not self.languages:
             raise ValueError("languages is empty; name en, zh or both")
+        if self.role == "mrc" and self.answer_format == "json":
+            raise ValueError("answer_format json would hold an mrc member's answers to JSON; leave answer_format out")
         return self

@@ -141,13 +141,43 @@ class ClassifyConfig(Section):
         return self
 
 
+class MrcConfig(Section):
+    """Members of role mrc: NER as reading comprehension, one question a type (Ye, Tang, Guo, Wu 2024)."""
+
+    types_per_call: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Types asked about in one call: 1 as in the paper; more: fewer calls, each answered by a line for each "
+        "type. A tuned member is asked as it was tuned.",
+    )
+    k: int | None = Field(
+        default=None, ge=0, le=64, description="Demonstrations before its questions; null: as many as extraction."
+    )
+    balance: bool = Field(
+        default=True,
+        description="Choose them so that each type occurs in one at least and is absent from one at least, as far as k of the "
+        "nearest allow; all questions about a text share them.",
+    )
+    among: int = Field(
+        default=32, ge=1, le=1024, description="balance: how many of the nearest pool sentences they are chosen from."
+    )
+    occurrences: Literal["all", "first"] = Field(
+        default="all", description="Where an answered mention stands more than once: all places, or the first alone."
+    )
+    max_answer_tokens: int = Field(default=256, ge=16, description="Upper bound of an answer.")
+
+
 class VerifyConfig(Section):
     """Stage 5: self-validation of typed candidates."""
 
     mode: Literal["off", "one", "all", "doubtful"] = Field(
         default="one", description="off; one member; all members by majority; one member, on doubtful pairs only."
     )
-    member: str | None = Field(default=None, description="The judge for one and doubtful; null: the first member.")
+    member: str | None = Field(
+        default=None,
+        description="The judge for one and doubtful; null: the first member. Members of role mrc judge nothing.",
+    )
     on_reject: Literal["drop", "retype", "flag"] = Field(
         default="drop",
         description="drop the entity; give it the type with the next most votes; keep it with verified: false.",

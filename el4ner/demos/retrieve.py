@@ -78,7 +78,14 @@ class Retriever:
             self._by_id.setdefault(document.id, set()).add(place)
 
     def retrieve(
-        self, text: str, spans: Sequence[Span], language: str, *, exclude_id: str | None = None, k: int | None = None
+        self,
+        text: str,
+        spans: Sequence[Span],
+        language: str,
+        *,
+        exclude_id: str | None = None,
+        k: int | None = None,
+        method: Method | None = None,
     ) -> Retrieval:
         """The demonstrations for a text.
 
@@ -91,13 +98,15 @@ class Retriever:
             language: of the input.
             exclude_id: pool document to leave out, for instance in cross-validation.
             k: how many; None: as configured.
+            method: how to find them; None: as configured.
         """
         count = self._config.k if k is None else k
-        if count <= 0 or self._config.method == "none":
+        method = method or self._config.method
+        if count <= 0 or method == "none":
             return NOTHING
         query = _Query(text, tuple(spans), language, self._excluded(text, exclude_id))
         wanted = count * DIVERSITY_CANDIDATES if self._config.diversity > 0 else count
-        method, found = self._search(query, wanted)
+        method, found = self._search(query, wanted, method)
         if not found:
             return NOTHING
         if self._config.diversity > 0 and method != "random":
@@ -115,17 +124,17 @@ class Retriever:
             "spans": manifest.source,
         }
 
-    def _search(self, query: "_Query", count: int) -> tuple[Method, Scored]:
-        """Try the configured method, then the fallback, then chance; ``none`` ends the chain."""
-        chain: list[Method] = [self._config.method]
+    def _search(self, query: "_Query", count: int, method: Method) -> tuple[Method, Scored]:
+        """Try the asked method, then the fallback, then chance; ``none`` ends the chain."""
+        chain: list[Method] = [method]
         if chain[0] == "span":
             chain.append(self._config.fallback)
         if chain[-1] == "sentence":
             chain.append("random")
-        for method in chain:
-            found = self._by_method(method, query, count)
+        for tried in chain:
+            found = self._by_method(tried, query, count)
             if found is not None:
-                return method, found
+                return tried, found
         return "none", []
 
     def _by_method(self, method: Method, query: "_Query", count: int) -> Scored | None:

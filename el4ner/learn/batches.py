@@ -1,7 +1,7 @@
 """Examples encoded and packed into batches of about equal length and bounded size."""
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class Batches(Dataset[dict[str, Any]]):
     Attributes:
         too_long: examples left out because they exceed ``max_length`` even without demonstrations.
         cost: tokens of all batches.
+        largest: number of the batch with the most tokens.
     """
 
     def __init__(
@@ -75,11 +76,14 @@ class Batches(Dataset[dict[str, Any]]):
         self._batches: Sequence[Sequence[Any]] = cut(
             [item for _, item in encoded], lambda item: len(item.ids), padded_size, batch_tokens, seed
         )
-        self.cost = Cost(len(self._batches), sum(map(padded_size, self._batches)))
+        sizes = list(map(padded_size, self._batches))
+        self.cost = Cost(len(sizes), sum(sizes))
         if share_prefix:
             shared = bundles([(_shared_by(plan), item) for plan, item in encoded])
             self._batches = cut(shared, lambda item: len(item.prefix), shared_size, batch_tokens, seed)
-            self.cost = Cost(len(self._batches), sum(map(padded_shared_size, self._batches)), self.cost.tokens)
+            sizes = list(map(padded_shared_size, self._batches))
+            self.cost = Cost(len(sizes), sum(sizes), self.cost.tokens)
+        self.largest = sizes.index(max(sizes))
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -105,10 +109,26 @@ def encode_plans(
             if identity not in known and identity not in new and (messages := maker.make(plan)) is not None:
                 new[identity] = messages
         known.update(zip(new, encoder.fitting(list(new.values()), max_length), strict=True))
+        too_long = {identity: plan for plan, identity in together if identity in new and known[identity] is None}
+        known.update(_shortened(too_long, maker, encoder, max_length))
         yield from ((plan, known[identity]) for plan, identity in together if identity in known)
         for plan, identity in together:
             if identity is plan:
                 known.pop(identity, None)
+
+
+def _shortened(
+    too_long: Mapping[Hashable, Plan], maker: ExampleMaker, encoder: Encoder, max_length: int
+) -> Iterator[tuple[Hashable, Encoded | None]]:
+    """What did not fit, made with fewer demonstrations until it does."""
+    for identity, plan in too_long.items():
+        fitting: Encoded | None = None
+        shorter = maker.shorter(plan)
+        while fitting is None and shorter is not None:
+            if (messages := maker.make(shorter)) is not None:
+                (fitting,) = encoder.fitting([messages], max_length)
+            shorter = maker.shorter(shorter)
+        yield identity, fitting
 
 
 def collate(encoded: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
@@ -131,5 +151,10 @@ def padded_size(encoded: Sequence[Encoded]) -> int:
 
 
 def _shared_by(plan: Plan) -> object:
-    """What the examples of neighbouring plans share: a sentence; with demonstrations, each has a beginning of its own."""
+    """What the examples of neighbouring plans share: a sentence.
+
+    With demonstrations, each has a beginning of its own, but for the questions about a sentence, which share theirs.
+    """
+    if plan.task == "mrc" and plan.shown:
+        return (plan.sentence, plan.task, plan.shown)
     return (plan.sentence, plan.number if plan.shown else None)

@@ -12,7 +12,7 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
             f"# {config.title or 'Tuned model'}",
             "",
             "Tuned by `python -m el4ner.train` on el4ner's own prompts "
-            f"(style `{config.prompt_style}`, answers `{config.answer_format}`).",
+            f"(style `{config.prompt_style}`, answers `{config.answer_format}`).{_questions(config)}",
             "",
             f"Base: {config.base_credit or config.model}",
             "",
@@ -37,6 +37,14 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
             "",
         ]
     )
+
+
+def _questions(config: TrainConfig) -> str:
+    if not config.tasks.mrc:
+        return ""
+    types = config.mrc.types_per_call
+    asked = "one question a type" if types == 1 else f"about up to {types} types at once"
+    return f" In the role `mrc` it is asked {asked}."
 
 
 def _data_rows(config: TrainConfig) -> Sequence[str]:

@@ -5,7 +5,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from el4ner.config import DemonstrationConfig, EmbedderConfig, LabelConfig, Language, Section, read_yaml, validate
+from el4ner.config import (
+    DemonstrationConfig,
+    EmbedderConfig,
+    LabelConfig,
+    Language,
+    MrcConfig,
+    Section,
+    read_yaml,
+    validate,
+    with_files,
+)
 from el4ner.errors import ConfigError
 
 
@@ -17,7 +27,8 @@ class DataConfig(Section):
     )
     language: Language = Field(description="en or zh.")
     map: dict[str, str] = Field(
-        default_factory=dict, description="Type names of the file to label names; empty: as they are."
+        default_factory=dict,
+        description="Type names of the file to label names; empty: as they are. mrc asks about mapped types alone.",
     )
     repeat: float = Field(
         default=1.0, gt=0, description="How often its sentences are seen in an epoch; below 1: a share of them."
@@ -36,12 +47,32 @@ class TaskConfig(Section):
         default=1.0, ge=0, description="Typing of each entity, and of as many spans (at least one) that are none."
     )
     verify: float = Field(default=0.5, ge=0, description="True or false of each of these candidates with some type.")
+    mrc: float = Field(
+        default=0.0,
+        ge=0,
+        description="Reading comprehension: a question about each type that the sentence has, and about some that it has not; "
+        "demonstrations as in the section mrc.",
+    )
+    negatives: float = Field(
+        default=1.0,
+        ge=0,
+        description="mrc: questions answered none for each other question of the sentence (for one, where it has no entity); "
+        "their types are drawn by chance. At inference all types are asked about.",
+    )
     demonstrated: tuple[Literal["extract", "classify"], ...] = Field(
         default=("extract", "classify"), description="Tasks that are shown demonstrations (verification never is)."
     )
     zero_shot: float = Field(
-        default=0.5, ge=0, le=1, description="Share of their conversations without demonstrations."
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of their conversations without demonstrations; for mrc, of the sentences.",
     )
+
+    def only(self, task: str) -> "TaskConfig":
+        """These settings with that task alone, once a sentence if it was off."""
+        tasks = ("extract", "classify", "verify", "mrc")
+        return self.model_copy(update={name: (getattr(self, name) or 1.0) if name == task else 0.0 for name in tasks})
 
 
 class LoraConfig(Section):
@@ -53,6 +84,16 @@ class LoraConfig(Section):
     targets: tuple[str, ...] = Field(
         default=("q_proj", "k_proj", "v_proj", "o_proj", "down_proj"),
         description="Modules to adapt, by the end of their names; all must exist. Fused modules cannot be served by vLLM.",
+    )
+    served: bool = Field(
+        default=True,
+        description="Whether vLLM is to serve the adapter: its modules are checked before training. false: it will be merged.",
+    )
+    base_dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Precision of the frozen weights in memory; the adapter itself is float32."
+    )
+    quantize: Literal["nf4"] | None = Field(
+        default=None, description="nf4: frozen linear layers in 4 bits (QLoRA); needs the package bitsandbytes."
     )
 
 
@@ -124,6 +165,10 @@ class TrainConfig(Section):
         description="Per language, how often its sentences are seen, times each file's own repeat.",
     )
     tasks: TaskConfig = TaskConfig()
+    mrc: MrcConfig = Field(
+        default=MrcConfig(),
+        description="Questions, as in the ensemble's configuration: the member is asked as it was tuned.",
+    )
     demonstrations: DemonstrationConfig = Field(
         default=DemonstrationConfig(k=2),
         description="Retrieved from the training data, the sentence itself excluded; k is the most.",
@@ -164,12 +209,7 @@ def load_train_config(path: Path, data_root: Path | None = None) -> TrainConfig:
     Raises:
         ConfigError: with every problem of the file, one a line.
     """
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected keys and values")
-    for key in ("data", "labels"):
-        if isinstance(raw.get(key), str):
-            raw[key] = read_yaml(path.parent / raw[key])
+    raw = with_files(read_yaml(path), path.parent, ["data", "labels"])
     config = validate(TrainConfig, raw, str(path))
     root = data_root or path.parent
     data = tuple(

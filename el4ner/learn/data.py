@@ -15,11 +15,19 @@ from el4ner.text.spans import Entity
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A labelled sentence with its language and how often it is seen in an epoch."""
+    """A labelled sentence.
+
+    Attributes:
+        document: the sentence.
+        language: of the sentence.
+        repeat: how often it is seen in an epoch.
+        types: the types that its file labels; None: all.
+    """
 
     document: Document
     language: Language
     repeat: float
+    types: frozenset[str] | None = None
 
 
 def read_sentences(data: Sequence[DataConfig]) -> list[Sentence]:
@@ -29,7 +37,7 @@ def read_sentences(data: Sequence[DataConfig]) -> list[Sentence]:
         InputError: a file is not labelled as it should be, or nothing is left.
     """
     sentences = [
-        Sentence(_mapped(document, item), item.language, item.repeat)
+        Sentence(_mapped(document, item), item.language, item.repeat, frozenset(item.map.values()) or None)
         for item in data
         for document in read_labelled(Path(item.path))
         if document.text.strip()

@@ -1,16 +1,18 @@
 """Training conversations: the pipeline's own prompts with their right answers.
 
 An epoch asks, for each sentence, for its mentions (zero-shot, or after demonstrations retrieved as at inference), for the
-types of its entities and of as many spans that are none, and whether a typed candidate is true. Everything that chance decides
-follows from the seed and the example's number, so a resumed run sees what an uninterrupted one would have seen.
+types of its entities and of as many spans that are none, and whether a typed candidate is true; or the questions of reading
+comprehension. Everything that chance decides follows from the seed and the example's number, so a resumed run sees what an
+uninterrupted one would have seen.
 """
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from el4ner.learn.config import TaskConfig
 from el4ner.learn.data import Sentence
+from el4ner.learn.questions import QuestionMaker, Retrieve
 from el4ner.prompts.formats import AnswerFormat
 from el4ner.prompts.messages import Message
 from el4ner.prompts.render import Prompts
@@ -19,9 +21,6 @@ from el4ner.text.candidates import draw_negative
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 
-Retrieve = Callable[[Sentence, int], Sequence[Document]]
-"""Demonstrations for a sentence: the sentence, how many; most useful last; never the sentence itself."""
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -29,11 +28,11 @@ class Plan:
 
     Attributes:
         sentence: which sentence.
-        task: extract, classify or verify.
+        task: extract, classify, verify or mrc.
         shown: how many demonstrations.
         number: what its chance follows from.
         candidate: for classify and verify, which entity of the sentence; from the number of its entities on, a span that
-            is none.
+            is none. For mrc, which group of types is asked about.
     """
 
     sentence: int
@@ -44,9 +43,23 @@ class Plan:
 
 
 def plan_epochs(
-    sentences: Sequence[Sentence], tasks: TaskConfig, most_shown: int, epochs: float, seed: int
+    sentences: Sequence[Sentence],
+    tasks: TaskConfig,
+    most_shown: int,
+    epochs: float,
+    seed: int,
+    questions: QuestionMaker | None = None,
 ) -> list[Plan]:
-    """Every example of a run, epoch after epoch, shuffled within each epoch; ``most_shown`` bounds its demonstrations."""
+    """Every example of a run, epoch after epoch, shuffled within each epoch.
+
+    Args:
+        sentences: to learn from.
+        tasks: how many examples of each kind a sentence gives.
+        most_shown: bound on the demonstrations of extraction and typing.
+        epochs: passes over the sentences.
+        seed: of the order and of all draws.
+        questions: of the task mrc.
+    """
     rng = random.Random(seed)
     plans: list[Plan] = []
     whole, rest = divmod(epochs, 1)
@@ -61,6 +74,10 @@ def plan_epochs(
                 for candidate in range(candidates)
                 for _ in range(_times(getattr(tasks, task), rng))
             ]  # fmt: skip
+            if questions is not None and tasks.mrc:
+                for _ in range(_times(tasks.mrc, rng)):
+                    shown, groups = questions.draw(sentence, tasks, rng)
+                    examples += [Plan(index, "mrc", shown, 0, group) for group in groups]
             examples.sort(key=lambda plan: plan.shown)
             plans += [replace(plan, number=len(plans) + offset) for offset, plan in enumerate(examples)]
     return plans
@@ -89,6 +106,7 @@ class ExampleMaker:
         type_names: Sequence[str],
         retrieve: Retrieve,
         seed: int,
+        questions: QuestionMaker | None = None,
     ) -> None:
         self.sentences = sentences
         self._prompts = prompts
@@ -96,11 +114,15 @@ class ExampleMaker:
         self._types = list(type_names)
         self._retrieve = retrieve
         self._seed = seed
+        self._questions = questions
 
     def make(self, plan: Plan) -> tuple[Message, ...] | None:
         """The conversation of a plan, ending with the right answer; None where the sentence offers no candidate."""
         rng = random.Random(f"{self._seed}:{plan.number}")
         sentence = self.sentences[plan.sentence]
+        if plan.task == "mrc":
+            assert self._questions is not None
+            return self._questions.make(sentence, plan.candidate, plan.shown)
         shown = self._retrieve(sentence, plan.shown) if plan.shown else ()
         if plan.task == "extract":
             return self._extract(sentence, shown)
@@ -113,10 +135,19 @@ class ExampleMaker:
 
     def identity(self, plan: Plan) -> Hashable:
         """Equal for plans that make the same conversation; the plan itself where chance or demonstrations decide."""
+        if plan.task == "mrc":
+            return (plan.sentence, plan.task, plan.candidate, plan.shown)
         known = plan.task == "extract" or (
             plan.task == "classify" and plan.candidate < len(self.sentences[plan.sentence].document.entities or ())
         )
         return (plan.sentence, plan.task, plan.candidate) if known and not plan.shown else plan
+
+    def shorter(self, plan: Plan) -> Plan | None:
+        """The plan with a demonstration less where only that makes its conversation shorter; None where nothing is left to drop.
+
+        Conversations of the other tasks are shortened turn by turn.
+        """
+        return replace(plan, shown=plan.shown - 1) if plan.task == "mrc" and plan.shown else None
 
     def _extract(self, sentence: Sentence, shown: Sequence[Document]) -> tuple[Message, ...]:
         document = sentence.document

@@ -1,7 +1,8 @@
 """Demonstrations for training: retrieved from the training sentences as at inference, the sentence itself excluded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from el4ner.demos.balance import question_demonstrations
 from el4ner.demos.embed import build_embedder
 from el4ner.demos.index import SpanIndex, gold_spans
 from el4ner.demos.pool import unique_texts
@@ -9,28 +10,62 @@ from el4ner.demos.retrieve import Retriever
 from el4ner.demos.weights import build_weights
 from el4ner.learn.config import TrainConfig
 from el4ner.learn.data import Sentence
-from el4ner.learn.examples import Retrieve
+from el4ner.learn.questions import Retrieve
 from el4ner.text.documents import Document
+from el4ner.text.spans import Span
 
 
 def build_retrieve(sentences: Sequence[Sentence], config: TrainConfig) -> Retrieve:
     """Retrieval over the training sentences; each sentence's neighbours are looked up once and kept."""
+    return build_retrieves(sentences, config)[0]
+
+
+def build_retrieves(sentences: Sequence[Sentence], config: TrainConfig) -> tuple[Retrieve, Retrieve]:
+    """Retrieval for extraction and typing, and for the questions of reading comprehension; see :func:`build_retrieve`."""
+    settings, types = config.demonstrations, [label.name for label in config.labels]
+    if settings.method == "none" or not (settings.k or config.mrc.k):
+        return _nothing, _nothing
+    retriever = _retriever(sentences, config)
+
+    def nearest(sentence: Sentence) -> tuple[Document, ...]:
+        document = sentence.document
+        found = retriever.retrieve(document.text, _spans(document), sentence.language, exclude_id=document.id)
+        return found.demonstrations
+
+    def for_questions(sentence: Sentence) -> tuple[Document, ...]:
+        document, language = sentence.document, sentence.language
+        spans = _spans(document)
+        return question_demonstrations(
+            retriever, settings, config.mrc, types, document.text, spans, language, document.id
+        )
+
+    return _remembered(nearest, settings.order), _remembered(for_questions, settings.order)
+
+
+def _retriever(sentences: Sequence[Sentence], config: TrainConfig) -> Retriever:
     settings = config.demonstrations
-    if settings.k == 0 or settings.method == "none":
-        return lambda sentence, count: ()
     pool = unique_texts(sentence.document for sentence in sentences)
     embedder = build_embedder(config.embedder)
     index = SpanIndex.build(pool, gold_spans(pool), embedder, settings.index)
-    retriever = Retriever(settings, pool, index, embedder, build_weights(settings, pool), config.seed)
+    return Retriever(settings, pool, index, embedder, build_weights(settings, pool), config.seed)
+
+
+def _remembered(find: Callable[[Sentence], tuple[Document, ...]], order: str) -> Retrieve:
+    """The most similar of what is found for a sentence, which is looked up once."""
     known: dict[Document, tuple[Document, ...]] = {}
 
     def retrieve(sentence: Sentence, count: int) -> Sequence[Document]:
-        document = sentence.document
-        if document not in known:
-            spans = [entity.span for entity in document.entities or ()]
-            found = retriever.retrieve(document.text, spans, sentence.language, exclude_id=document.id)
-            known[document] = found.demonstrations
-        nearest = known[document]
-        return nearest[:count] if settings.order == "best-first" else nearest[len(nearest) - min(count, len(nearest)) :]
+        if sentence.document not in known:
+            known[sentence.document] = find(sentence)
+        found = known[sentence.document]
+        return found[:count] if order == "best-first" else found[len(found) - min(count, len(found)) :]
 
     return retrieve
+
+
+def _nothing(_sentence: Sentence, _count: int) -> Sequence[Document]:
+    return ()
+
+
+def _spans(document: Document) -> list[Span]:
+    return [entity.span for entity in document.entities or ()]

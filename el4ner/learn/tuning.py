@@ -23,6 +23,7 @@ from el4ner.learn.batches import Batches
 from el4ner.learn.budget import TimeBudget
 from el4ner.learn.config import LoraConfig, TrainConfig
 from el4ner.learn.encode import IGNORE
+from el4ner.learn.models import device_of
 from el4ner.learn.shared import shared_logits
 from el4ner.members.bloom import fuse_bloom
 from el4ner.members.prefixes import RESCALES_LOGITS, unwrapped
@@ -95,14 +96,7 @@ def add_lora(model: Any, lora: LoraConfig) -> Any:
     from peft import LoraConfig as PeftLora
     from peft import get_peft_model
 
-    endings = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    missing = sorted(set(lora.targets) - endings)
-    if missing:
-        raise ConfigError(
-            f"lora.targets {missing} match no linear module; this model has {sorted(endings - {'lm_head'})}"
-        )
-    if "gate_up_proj" in lora.targets:
-        raise ConfigError("lora.targets: gate_up_proj is fused and vLLM refuses such adapters; leave it out")
+    check_adapted(model, lora)
     settings = PeftLora(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -111,6 +105,24 @@ def add_lora(model: Any, lora: LoraConfig) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, settings)
+
+
+def check_adapted(model: Any, lora: LoraConfig) -> None:
+    """Refuse targets that a model has not, or that nobody could serve; its weights are not looked at.
+
+    Raises:
+        ConfigError: a target matches no module, or a fused one that vLLM cannot serve.
+    """
+    endings = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    missing = sorted(set(lora.targets) - endings)
+    if missing:
+        raise ConfigError(
+            f"lora.targets {missing} match no linear module; this model has {sorted(endings - {'lm_head'})}"
+        )
+    if lora.served and "gate_up_proj" in lora.targets:
+        raise ConfigError(
+            "lora.targets: gate_up_proj is fused and vLLM refuses such adapters; leave it out, or set lora.served: false"
+        )
 
 
 def tune(
@@ -153,7 +165,7 @@ def tune(
 def _arguments(config: TrainConfig, work: Path, batches: int, evaluate: bool) -> TrainingArguments:
     o = config.optimisation
     updates = math.ceil(batches / o.accumulate)
-    use_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
+    use_cpu = device_of(config) == "cpu"
     arguments = TrainingArguments(
         output_dir=str(work),
         per_device_train_batch_size=1,

@@ -15,6 +15,7 @@ from el4ner.members.neutralise import neutralise
 from el4ner.members.prefix_cache import PrefixCache
 from el4ner.members.prefixes import can_share, common_prefix, padded, takes_positions
 from el4ner.members.reading import next_states
+from el4ner.members.writing import Writer, is_plainly_greedy
 from el4ner.prompts.copying import CLOSE, OPEN
 
 _PROBES = ("the [[new]] town of [[Old York]] .", "[[张三]]在[[北京]]工作。")
@@ -63,6 +64,8 @@ class Engine:
         self.copies = self._cuts_words_alike()
         self._shares = can_share(self.model)
         self._read = PrefixCache(cache_mib * 2**20)
+        self._writes = self._shares and is_plainly_greedy(self.model.generation_config)
+        self._writer = Writer(self.model, self._read, self._ends, self.tokenizer.pad_token_id, device)
         self._copier = Copier(self.model, self._read, self.tokenizer.pad_token_id, device)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
@@ -106,13 +109,18 @@ class Engine:
     ) -> list[Generated]:
         """Greedy continuations; where a copy task is given, a marked copy of its text.
 
-        Each has at most its limit of tokens, and fewer where the longest prompt of the batch leaves less of the context.
-        Of prompts before copies, the first ``reusable`` tokens stay in the cache of beginnings.
+        Each has at most its limit of tokens, and fewer where its prompt leaves less of the context, or (of models that cannot
+        share what they read) the longest prompt of the batch does.
+        Of prompts before copies, the first ``reusable`` tokens stay in the cache of beginnings; of others, what several share.
         """
         held = [row for row, copy in enumerate(copies) if copy is not None and self._shares]
         free = [row for row in range(len(prompts)) if row not in set(held)]
         made: dict[int, Generated] = {}
-        if free:
+        if free and self._writes:
+            rooms = [min(limits[row], self.context - len(prompts[row])) for row in free]
+            written = self._writer.write([prompts[row] for row in free], rooms)
+            made |= zip(free, map(self._generated, written), strict=True)
+        elif free:
             answers = self._freely(*([of[row] for row in free] for of in (prompts, copies, limits)))  # type: ignore[arg-type]
             made |= zip(free, answers, strict=True)
         tasks = [copy for row in held if (copy := copies[row]) is not None]

@@ -70,7 +70,7 @@ class InlineFormat:
     def read(self, answer: str, text: str) -> list[Mention]:
         """The marked mentions; see :class:`AnswerFormat`."""
         body = answer if is_copy(answer, text) else clean(answer)
-        if _says_nothing(body):
+        if says_nothing(body):
             return []
         return [Mention(surface, span) for surface, span in read_copy(body, text)]
 
@@ -87,13 +87,13 @@ class LinesFormat:
     def read(self, answer: str, text: str) -> list[Mention]:
         """The mentions; see :class:`AnswerFormat`."""
         body = clean(answer)
-        if _says_nothing(body):
+        if says_nothing(body):
             return []
         lines = [_bare(line, text) for line in body.splitlines()]
         surfaces = [line for line in dict.fromkeys(lines) if line in text or any(map(str.isalnum, line))]
         if not any(surfaces):
             raise ParseError("the answer names nothing, and does not say none")
-        return [Mention(surface) for surface in surfaces if surface and not _says_nothing(surface)]
+        return [Mention(surface) for surface in surfaces if surface and not says_nothing(surface)]
 
 
 class JsonFormat:
@@ -108,7 +108,7 @@ class JsonFormat:
     def read(self, answer: str, text: str) -> list[Mention]:
         """The mentions; see :class:`AnswerFormat`."""
         body = clean(answer)
-        if _says_nothing(body):
+        if says_nothing(body):
             return []
         try:
             surfaces = _json_surfaces(body, text)
@@ -152,7 +152,8 @@ def _bare(line: str, text: str) -> str:
     return next((bare for bare in (line, unnumbered) if bare in text), unnumbered.strip(_QUOTES).strip())
 
 
-def _says_nothing(body: str) -> bool:
+def says_nothing(body: str) -> bool:
+    """Whether a whole answer, or one item of it, says that there is no mention."""
     return body.strip().strip(_QUOTES + ".。() ").casefold() in _NOTHING
 
 
@@ -199,7 +200,7 @@ def _is_empty(value: Any) -> bool:
         return all(map(_is_empty, [i for i in value.values() if isinstance(i, list | dict)] or value.values()))
     if isinstance(value, list):
         return all(map(_is_empty, value))
-    return value is None or (isinstance(value, str) and (not value.strip() or _says_nothing(value)))
+    return value is None or (isinstance(value, str) and (not value.strip() or says_nothing(value)))
 
 
 def _strings(value: Any, text: str) -> list[str]:
@@ -225,4 +226,4 @@ def _mentions_of(item: dict[str, Any], text: str) -> list[str]:
     return [found for key, inner in pairs if (found := next((s for s in (inner, key) if s and s in text), ""))]
 
 
-__all__ = ["CLOSE", "OPEN", "AnswerFormat", "Mention", "answer_format", "clean"]
+__all__ = ["CLOSE", "OPEN", "AnswerFormat", "Mention", "answer_format", "clean", "says_nothing"]

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from el4ner.config import Language, MemberConfig
+from el4ner.config import Config, Language, MemberConfig
 from el4ner.errors import MemberError, ParseError
 from el4ner.members.base import Member
-from el4ner.prompts.formats import AnswerFormat
+from el4ner.prompts.formats import AnswerFormat, answer_format
+from el4ner.prompts.questions import Questions
 from el4ner.prompts.render import Prompts
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,18 @@ class Voice:
     config: MemberConfig
     prompts: Prompts
     answer_format: AnswerFormat
+    questions: Questions | None = None
+
+    @classmethod
+    def of(cls, member: Member, settings: MemberConfig, config: Config) -> "Voice":
+        """A member as a configuration wants it asked.
+
+        Raises:
+            ConfigError: there are no prompts of its style.
+        """
+        questions = Questions.of(settings.prompt_style, config) if settings.role == "mrc" else None
+        prompts = Prompts.of(settings.prompt_style, config)
+        return cls(member, settings, prompts, answer_format(settings.answer_format), questions)
 
     @property
     def name(self) -> str:
@@ -40,6 +53,11 @@ class Voice:
         return language in self.config.languages
 
 
+def by_role(voices: Sequence[Voice]) -> tuple[list[Voice], list[Voice]]:
+    """Members that go through the paper's steps, and members of role mrc, which answer questions."""
+    return [voice for voice in voices if voice.questions is None], [voice for voice in voices if voice.questions]
+
+
 @dataclass(slots=True)
 class Minutes:
     """What happened in one window: problems (member, stage, reason; never text) and counts of what was dropped."""
@@ -47,12 +65,12 @@ class Minutes:
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def note(self, member: str, stage: str, error: Exception) -> None:
-        """Record an abstention."""
+    def note(self, member: str, stage: str, error: Exception, times: int = 1) -> None:
+        """Record an abstention, or as many of the same reason."""
         kind = "unreadable-answer" if isinstance(error, ParseError) else "no-answer"
-        self.counts[kind] += 1
+        self.counts[kind] += times
         reason = str(error).removeprefix(f"member {member}: ")
-        self.problems.append(f"{member}, {stage}: {reason}")
+        self.problems.append(f"{member}, {stage}: {reason}" + (f" ({times} times)" if times > 1 else ""))
 
 
 async def ask_all(questions: Mapping[str, Awaitable[ResultT]], stage: str, minutes: Minutes) -> dict[str, ResultT]:

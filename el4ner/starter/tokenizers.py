@@ -60,8 +60,14 @@ def cased_word_pieces(texts: list[str], size: int) -> Tokenizer:
     return _with_added(tokenizer)
 
 
-def byte_pairs(texts: list[str], size: int) -> Tokenizer:
-    """Cased byte pairs learnt from ``texts``; what they lack is written in bytes, so nothing is unknown."""
+def byte_pairs(texts: list[str], size: int, alphabet: int = 1800) -> Tokenizer:
+    """Cased byte pairs learnt from ``texts``; what they lack is written in bytes, so nothing is unknown.
+
+    Args:
+        texts: to learn from.
+        size: of the vocabulary.
+        alphabet: how many characters have a token of their own, the commonest ones.
+    """
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=False))
     tokenizer.normalizer = _spaced_chinese()
@@ -76,7 +82,7 @@ def byte_pairs(texts: list[str], size: int) -> Tokenizer:
         min_frequency=2,
         special_tokens=byte_tokens,
         show_progress=False,
-        limit_alphabet=1800,
+        limit_alphabet=alphabet,
     )
     tokenizer.train_from_iterator([*texts, *[_PROMPT_WORDS] * 100], trainer)
     learnt = json.loads(tokenizer.to_str())

@@ -19,8 +19,6 @@ from el4ner.members.build import build_members, check_members
 from el4ner.members.meter import Meter
 from el4ner.members.store import AnswerStore
 from el4ner.pipeline import Pipeline
-from el4ner.prompts.formats import answer_format
-from el4ner.prompts.render import Prompts
 from el4ner.stages.asking import Voice
 from el4ner.stages.demonstrations import build_retriever
 from el4ner.text.documents import Document
@@ -96,13 +94,7 @@ class Bench:
 
     def _pipeline(self, config: Config, tally: Tally) -> Pipeline:
         voices = tuple(
-            Voice(
-                Counted(self._members[member.name], tally),
-                member,
-                Prompts.of(member.prompt_style, config),
-                answer_format(member.answer_format),
-            )
-            for member in config.members
+            Voice.of(Counted(self._members[member.name], tally), member, config) for member in config.members
         )
         key = config.demonstrations.model_dump_json()
         if key not in self._retrievers:

@@ -11,8 +11,6 @@ from el4ner.members.meter import Meter, MeteredMember
 from el4ner.members.vllm import VllmMember
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.copying import write_copy
-from el4ner.prompts.formats import answer_format
-from el4ner.prompts.render import Prompts
 from el4ner.stages.asking import Voice
 from el4ner.stages.demonstrations import build_retriever
 from el4ner.text.spans import Span
@@ -88,12 +86,7 @@ def pipeline_over(config: Config, members: dict[str, Member]) -> Pipeline:
     """The pipeline of a configuration over these members, which are put behind cache and meter as in a real run."""
     meter = Meter()
     voices = tuple(
-        Voice(
-            MeteredMember(CachedMember(members[settings.name]), meter),
-            settings,
-            Prompts.of(settings.prompt_style, config),
-            answer_format(settings.answer_format),
-        )
+        Voice.of(MeteredMember(CachedMember(members[settings.name]), meter), settings, config)
         for settings in config.members
     )
     return Pipeline(config, voices, build_retriever(config))

@@ -20,6 +20,8 @@ from el4ner.config import MemberConfig  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
 from el4ner.members.base import Message, Request  # noqa: E402
 from el4ner.members.local import LocalMember  # noqa: E402
+from el4ner.serving.adapters import read_adapter  # noqa: E402
+from el4ner.serving.shape import read_model  # noqa: E402
 from el4ner.train import main  # noqa: E402
 
 from .conftest import LABELS, write_jsonl  # noqa: E402
@@ -221,3 +223,141 @@ def test_a_given_time_ends_a_run(write: Any, capsys: Any):
 
 def test_a_wrong_adapter_target_is_refused(write: Any, capsys: Any):
     assert "match no linear module" in refused(capsys, write(lora={"targets": ["c_attn"]}))
+
+
+MRC = {"rank": 8, "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "down_proj"]}
+
+
+def answering(write: Any, tiny_model: Any, **changes: Any) -> Path:
+    """A configuration that tunes a GLM to answer questions."""
+    labels = [label | {"questions": {"en": f"Which {label['words']['en']} ?"}} for label in LABELS]
+    optimisation = sharing(epochs=2, learning_rate=0.01, batch_tokens=512, max_length=256)
+    given = {"model": str(tiny_model("glm4")), "labels": labels, "lora": MRC, "optimisation": optimisation}
+    return write(**given | {"mrc": {"among": 8}, "demonstrations": {"k": 2, "method": "sentence"}} | changes)
+
+
+def test_an_adapter_that_answers_questions_runs_in_the_ensemble(
+    write: Any, tiny_model: Any, tmp_path: Path, capsys: Any, caplog: Any
+):
+    caplog.set_level("INFO", logger="el4ner.train")
+    assert main(["--config", str(answering(write, tiny_model)), "--task", "mrc"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert math.isfinite(summary["train_loss"]) and summary["left out as too long"] == 0
+    assert "memory: about" in caplog.text and "time: about" in caplog.text
+    output = tmp_path / "out" / "tuned"
+    assert "asked one question a type" in card_of(output)
+    servable = read_adapter(output, read_model(tiny_model("glm4")))
+    assert (servable.rank, set(servable.targets)) == (8, set(MRC["targets"]))
+
+    member = {
+        "name": "glm",
+        "engine": "local",
+        "role": "mrc",
+        "prompt_style": "compact",
+        "model": str(tiny_model("glm4")),
+    }
+    ensemble = {
+        "labels": LABELS,
+        "verify": {"mode": "off"},
+        "pool": {"path": "own.jsonl"},
+        "mrc": {"max_answer_tokens": 16},
+    }
+    (tmp_path / "ensemble.yaml").write_text(
+        yaml.safe_dump({**ensemble, "members": [member | {"adapter": str(output)}]})
+    )
+    (tmp_path / "in.jsonl").write_text('{"id": "1", "text": "Mira Solberg went to Tromso ."}\n', encoding="utf-8")
+    from el4ner.run import main as run
+
+    words = ["--config", str(tmp_path / "ensemble.yaml"), "--input", str(tmp_path / "in.jsonl")]
+    assert run([*words, "--output", str(tmp_path / "run"), "--quiet"]) in (0, 1)
+    record = json.loads((tmp_path / "run" / "predictions.jsonl").read_text(encoding="utf-8"))
+    assert record["id"] == "1" and record["status"] in ("ok", "partial", "failed")
+
+
+def card_of(output: Path) -> str:
+    return (output / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_dry_run_says_what_the_training_needs(write: Any, tiny_model: Any, tmp_path: Path, capsys: Any):
+    assert main(["--config", str(answering(write, tiny_model)), "--task", "mrc", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"memory: about [\d.,]+ [kM]B in the largest step \([\d,]+ tokens\)", shown)
+    assert "adapter" in shown and re.search(r"time: about .* GFLOP/s", shown)
+    example = shown[shown.index("bears the loss") :].replace(" ", "")
+    assert "Which" in example and not (tmp_path / "out").exists()
+
+
+def test_one_task_alone_may_be_learnt(write: Any, tiny_model: Any, capsys: Any):
+    config = answering(write, tiny_model, demonstrations={"method": "none"})
+    sizes = []
+    for more in ([], ["--task", "extract"], ["--task", "mrc"]):
+        assert main(["--config", str(config), "--dry-run", *more]) == 0
+        sizes.append(capsys.readouterr().out)
+    assert len({said.split(";")[0] for said in sizes}) == 3
+    assert "find" in sizes[1] and "find" not in sizes[2]
+
+
+def test_a_resumed_run_that_answers_questions_ends_like_an_uninterrupted_one(
+    write: Any, tiny_model: Any, tmp_path: Path
+):
+    import safetensors.torch
+
+    def run(output: str, steps: int) -> dict[str, Any]:
+        optimisation = sharing(epochs=2, learning_rate=0.01, batch_tokens=128, max_length=256, max_steps=steps)
+        optimisation |= {"schedule": "constant_with_warmup", "warmup": 0}
+        config = answering(write, tiny_model, optimisation=optimisation, evaluation={"fraction": 0, "every_steps": 3})
+        folder = tmp_path / "out" / output
+        assert main(["--config", str(config), "--output", str(folder), "--task", "mrc", "--resume"]) == 0
+        return dict(safetensors.torch.load_file(folder / "adapter_model.safetensors"))
+
+    whole = run("whole", 6)
+    with pytest.MonkeyPatch.context() as patch:  # a run that is killed leaves its checkpoints
+        patch.setattr("el4ner.train.shutil.rmtree", lambda *_, **__: None)
+        half = run("cut", 3)
+    assert (tmp_path / "out" / "cut.work" / "checkpoint-3").is_dir()
+    resumed = run("cut", 6)
+    assert any(not torch.allclose(half[name], tensor, atol=1e-3) for name, tensor in whole.items())
+    for name, tensor in whole.items():
+        assert torch.allclose(resumed[name], tensor, atol=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("architecture", "lora", "said"),
+    [
+        ("glm4", {"targets": ["q_proj", "gate_up_proj"]}, "gate_up_proj is fused"),
+        ("bloom", {"targets": ["query_key_value"]}, "vLLM serves no adapters on BloomForCausalLM"),
+        ("opt", {"targets": ["q_proj", "project_in"]}, "vLLM takes no adapter on project_in of OPTForCausalLM"),
+    ],
+)
+def test_an_adapter_that_could_not_be_served_is_refused_before_training(
+    write: Any, tiny_model: Any, capsys: Any, architecture: str, lora: dict[str, Any], said: str
+):
+    model = str(tiny_model(architecture))
+    message = refused(capsys, write(model=model, lora=lora), "--dry-run")
+    assert said in message and "served: false" in message
+    assert main(["--config", str(write(model=model, lora=lora | {"served": False})), "--dry-run"]) == 0
+
+
+def test_four_bits_without_their_package_are_refused(write: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "bitsandbytes" else found(name, *a)
+    )
+    lora = {"targets": ["q_proj"], "quantize": "nf4"}
+    assert "nf4 needs the package bitsandbytes" in refused(capsys, write(lora=lora), "--dry-run")
+
+
+def test_frozen_weights_may_be_held_in_half_precision(write: Any, tiny_model: Any, tmp_path: Path):
+    lora = MRC | {"base_dtype": "bfloat16"}
+    assert main(["--config", str(answering(write, tiny_model, lora=lora)), "--task", "mrc"]) == 0
+    import safetensors.torch
+
+    adapter = safetensors.torch.load_file(tmp_path / "out" / "tuned" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in adapter.values()} == {torch.float32}
+    assert any(tensor.any() for name, tensor in adapter.items() if "lora_B" in name)
+
+
+def test_nothing_to_learn_is_said(write: Any, capsys: Any):
+    assert "nothing to learn" in refused(capsys, write(tasks={"extract": 0, "classify": 0, "verify": 0}))

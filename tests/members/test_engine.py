@@ -69,9 +69,11 @@ def test_each_answer_keeps_to_its_own_limit(engine: Engine):
 
 
 def test_a_batch_never_runs_out_of_the_context(engine: Engine):
-    filling = (engine.prompt(ask("it")) * engine.context)[: engine.context - 5]
-    full, short = engine.generate([filling, engine.prompt(ask("it"))], [None, None], [500, 500])
-    assert full.tokens <= 5 and short.tokens <= 5
+    question = engine.prompt(ask("it"))
+    filling = (question * engine.context)[: engine.context - 5]
+    full, short = engine.generate([filling, question], [None, None], [500, 500])
+    assert full.tokens <= 5 and short.tokens <= engine.context - len(question)
+    assert short == engine.generate([question], [None], [500])[0]
 
 
 @pytest.mark.parametrize("name", ["opt", "bloom", "qwen3", "gpt2"])

@@ -13,8 +13,10 @@ from tiny_models import SENTENCES  # noqa: E402
 from el4ner.errors import ModelError  # noqa: E402
 from el4ner.members.engine import Engine  # noqa: E402
 from el4ner.members.weights import check_model_folder  # noqa: E402
-from el4ner.starter import bases  # noqa: E402
-from el4ner.starter.bases import HEADS, Encoder, build_bases, load_encoder  # noqa: E402
+from el4ner.starter import bases, glm, warm  # noqa: E402
+from el4ner.starter.bases import HEADS, build_bases  # noqa: E402
+from el4ner.starter.glm import build_glm  # noqa: E402
+from el4ner.starter.warm import Encoder, load_encoder  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_opt_embeddings_are_near_the_encoders(encoder: Encoder):
 def test_a_qwen3_takes_over_which_words_are_near_each_other(encoder: Encoder):
     tokenizer, model = bases._qwen3([*SENTENCES, *["bank money river monday tuesday"] * 30], encoder)
     table = model.get_input_embeddings().weight
-    assert float(table.norm(dim=1).mean()) == pytest.approx(bases.LOUDNESS, rel=1e-3)
+    assert float(table.norm(dim=1).mean()) == pytest.approx(warm.LOUDNESS, rel=1e-3)
     monday, tuesday, river = (table[tokenizer.token_to_id(f"\u2581{w}")] for w in ("monday", "tuesday", "river"))
     assert torch.cosine_similarity(monday, tuesday, dim=0) > torch.cosine_similarity(monday, river, dim=0)
 
@@ -122,10 +124,47 @@ def test_all_three_bases_load_and_can_be_held_to_copying(encoder: Encoder, tmp_p
     for folder in folders:
         check_model_folder(folder)
         engine = Engine(folder, None, "cpu", "float32", {})
-        assert engine.copies and engine.context == bases.MAX_POSITIONS
+        assert engine.copies and engine.context == warm.MAX_POSITIONS
         copy = engine.copy_task("Mira Solberg slept .")
         (out,) = engine.generate([[engine.answer_ids("find")[0]]], [copy], [copy.longest])
         assert out.finished
+
+
+@torch.no_grad()
+def test_a_glm_begins_with_the_words_and_copies_in_its_upper_layers(encoder: Encoder):
+    tokenizer, model = build_glm([*SENTENCES, *["bank money river monday tuesday"] * 30], encoder, ["Which people ?"])
+    table = model.get_input_embeddings().weight
+    assert float(table.norm(dim=1).mean()) == pytest.approx(warm.LOUDNESS, rel=1e-3)
+    monday, tuesday, river = (table[tokenizer.token_to_id(f"\u2581{w}")] for w in ("monday", "tuesday", "river"))
+    assert torch.cosine_similarity(monday, tuesday, dim=0) > torch.cosine_similarity(monday, river, dim=0)
+    assert tokenizer.token_to_id("\u2581Which") is not None
+    layers = model.model.layers
+    scales = [float(layer.post_self_attn_layernorm.weight.mean()) for layer in layers]
+    assert scales == [glm.ADDED, glm.ADDED, glm.COPIED, glm.COPIED]
+    assert float(layers[0].post_mlp_layernorm.weight.mean()) == glm.ADDED
+    _, _, axes = torch.linalg.svd(table, full_matrices=False)
+    attention, inside = layers[3].self_attn, axes[:5].sum(0)
+    values = attention.v_proj(inside).unflatten(0, (model.config.num_key_value_heads, -1))
+    heads = values.repeat_interleave(attention.num_key_value_groups, dim=0)
+    assert torch.allclose(attention.o_proj(heads.flatten()), 0.9 * inside, atol=1e-3)
+
+
+def test_a_glm_base_is_small_can_be_held_to_copying_and_takes_a_servable_adapter(encoder: Encoder, tmp_path: Path):
+    from el4ner.learn.config import LoraConfig
+    from el4ner.learn.tuning import add_lora
+    from el4ner.serving.adapters import check_targets
+    from el4ner.serving.shape import read_model
+
+    (folder,) = build_bases(SENTENCES, tmp_path, names=["glm"])
+    assert read_model(folder).shape.architecture == "Glm4ForCausalLM"
+    check_targets("Glm4ForCausalLM", set(LoraConfig().targets), "default targets")
+    engine = Engine(folder, None, "cpu", "float32", {})
+    assert engine.copies and engine.context == warm.MAX_POSITIONS
+    values = sum(parameter.numel() for parameter in engine.model.parameters())
+    whole_vocabulary = values + (8_000 - engine.model.config.vocab_size) * 384
+    assert 2 * whole_vocabulary < 20e6
+    adapted = add_lora(engine.model, LoraConfig(rank=16))
+    assert sum(p.numel() for p in adapted.parameters() if p.requires_grad) < 0.05 * values
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
@@ -136,7 +175,7 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 def test_an_architecture_that_lacks_a_parameter_is_an_error():
     with pytest.raises(ModelError, match="pinned transformers version"):
-        bases._load(torch.nn.Linear(2, 2), {"norm.weight": torch.zeros(2)})
+        warm.load_state(torch.nn.Linear(2, 2), {"norm.weight": torch.zeros(2)})
 
 
 def test_the_command_reports_a_missing_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

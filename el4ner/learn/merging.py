@@ -1,0 +1,55 @@
+"""An adapter merged into its base: a model folder that any engine serves without knowing of adapters."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from el4ner.errors import ConfigError, ModelError
+from el4ner.members.loading import load
+from el4ner.members.weights import check_adapter_folder, check_model_folder
+
+
+def merge(adapter: Path, output: Path, base: Path | None = None, dtype: str | None = None) -> Path:
+    """Write the base with the adapter merged into it, its tokenizer and the adapter's card to ``output``.
+
+    Args:
+        adapter: folder of a PEFT adapter.
+        output: folder to write; must not hold a model yet.
+        base: folder of the model that the adapter was tuned on; None: the one that the adapter names.
+        dtype: precision of the merged weights; None: as the base is stored.
+
+    Returns:
+        The base that it was merged into.
+
+    Raises:
+        ConfigError: the output holds a model already.
+        ModelError: adapter or base cannot be loaded, or do not fit together.
+    """
+    check_adapter_folder(adapter)
+    if (output / "config.json").exists():
+        raise ConfigError(f"{output} holds a model already; give another --output")
+    base = base or _named_base(adapter)
+    check_model_folder(base)
+    tokenizer, model = load(base, adapter, "cpu", dtype or _stored(base))
+    output.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(output, safe_serialization=True)
+    tokenizer.save_pretrained(output)
+    card = adapter / "README.md"
+    if card.is_file():
+        merged = f"\nThe adapter is merged into its base, {base.name}.\n"
+        (output / "README.md").write_text(card.read_text(encoding="utf-8") + merged, encoding="utf-8")
+    return base
+
+
+def _named_base(adapter: Path) -> Path:
+    named = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not isinstance(named, str) or not Path(named).is_dir():
+        raise ModelError(f"{adapter} names no base that is a folder here; give the base's folder by --model")
+    return Path(named)
+
+
+def _stored(base: Path) -> str:
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    stored = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
+    return stored if isinstance(getattr(torch, stored, None), torch.dtype) else "float32"

@@ -1,0 +1,134 @@
+"""Questions about the entity types of a text: the prompts of reading comprehension, and what their answers say.
+
+NER as machine reading comprehension (Ye, Tang, Guo, Wu 2024): one question for each type, answered by the mentions or by a fixed
+word for none. Text and demonstrations come first and the question last, and a demonstration shows the answers for all types:
+so all questions about a text begin with the same tokens, and engines read them once.
+
+Templates are Jinja files under ``templates/mrc/VERSION/STYLE/LANGUAGE/ask.ROLE.j2``; a released version is never edited.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import jinja2
+
+from el4ner.config import Config, LabelConfig, Language
+from el4ner.errors import ConfigError
+from el4ner.prompts.listing import read_lines, read_mentions, write_line, write_mentions
+from el4ner.prompts.messages import Message
+from el4ner.text.documents import Document
+
+VERSION = "v1"
+_ROOT = Path(__file__).parent / "templates" / "mrc" / VERSION
+Group = tuple[str, ...]
+"""Names of the types that one call asks about."""
+
+
+class Questions:
+    """The questions of one style about one label set.
+
+    Args:
+        style: ``full`` or ``compact``.
+        labels: the entity types.
+        none_words: the answer where a type has no mention, per language.
+        types_per_call: how many types a call asks about; above 1 an answer has a line for each.
+
+    Attributes:
+        groups: the types that each call asks about, in the order of the labels.
+
+    Raises:
+        ConfigError: there is no such style.
+    """
+
+    def __init__(
+        self, style: str, labels: Sequence[LabelConfig], none_words: dict[Language, str], types_per_call: int = 1
+    ) -> None:
+        if not (_ROOT / style).is_dir():
+            raise ConfigError(f"no questions of prompt_style {style!r}; use one of {', '.join(question_styles())}")
+        self.style = style
+        self._labels = {label.name: label for label in labels}
+        self._none_words = none_words
+        self._joint = types_per_call > 1
+        names = tuple(self._labels)
+        self.groups: tuple[Group, ...] = tuple(
+            names[at : at + types_per_call] for at in range(0, len(names), types_per_call)
+        )
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_ROOT / style),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,
+            auto_reload=False,
+        )
+
+    @classmethod
+    def of(cls, style: str, config: Config) -> "Questions":
+        """The questions of a style for a configuration's labels."""
+        return cls(style, config.labels, config.none_words, config.mrc.types_per_call)
+
+    @cached_property
+    def identity(self) -> str:
+        """Version, style and a hash of the template files: part of each request's key."""
+        digest = hashlib.sha256()
+        for path in sorted((_ROOT / self.style).rglob("*.j2")):
+            digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        return f"mrc-{VERSION}/{self.style}@{digest.hexdigest()[:12]}"
+
+    def ask(self, language: Language, text: str, group: Group, shown: Sequence[Document]) -> tuple[Message, ...]:
+        """Messages that ask which mentions of a group's types are in ``text``, after labelled demonstrations."""
+        labels = [self._described(label, language) for label in self._labels.values()]
+        common = {"joint": self._joint, "none_word": self._none_word(language)}
+        examples = [{"text": document.text, "lines": self._lines(language, document)} for document in shown]
+        asked = [self._described(self._labels[name], language) for name in group]
+        system = self._render("system", language, labels=labels, **common)
+        user = self._render("user", language, examples=examples, text=text, asked=asked, **common)
+        return (*([Message("system", system)] if system else []), Message("user", user))
+
+    def answer(self, language: Language, document: Document, group: Group) -> str:
+        """The right answer about a labelled document."""
+        lines = self._lines(language, document, group)
+        return "\n".join(lines) if self._joint else self._mentions(language, document, group[0])
+
+    def read(self, language: Language, answer: str, text: str, group: Group) -> dict[str, list[str]]:
+        """The surfaces that an answer lists for each type of its group; a type that it passes over is missing.
+
+        Raises:
+            ParseError: the answer has not the form that was asked for.
+        """
+        nothing = [self._none_word(language)]
+        if not self._joint:
+            return {group[0]: read_mentions(answer, text, nothing)}
+        names = {label.word(language): name for name, label in self._labels.items()}
+        listed = read_lines(answer, text, list(names), nothing)
+        return {names[word]: surfaces for word, surfaces in listed.items() if names[word] in group}
+
+    def _lines(self, language: Language, document: Document, group: Group | None = None) -> list[str]:
+        names = tuple(self._labels) if group is None else group
+        return [
+            write_line(self._labels[name].word(language), self._mentions(language, document, name), language)
+            for name in names
+        ]
+
+    def _mentions(self, language: Language, document: Document, type_name: str) -> str:
+        spans = [entity.span for entity in document.entities or () if entity.type == type_name]
+        return write_mentions(document.text, spans, language, self._none_word(language))
+
+    def _none_word(self, language: Language) -> str:
+        return self._none_words.get(language, "none")
+
+    @staticmethod
+    def _described(label: LabelConfig, language: Language) -> dict[str, str]:
+        return {
+            "word": label.word(language),
+            "definition": label.definition(language),
+            "question": label.question(language),
+        }
+
+    def _render(self, role: str, language: Language, **values: object) -> str:
+        return self._environment.get_template(f"{language}/ask.{role}.j2").render(**values).strip()
+
+
+def question_styles() -> list[str]:
+    """Names of the question template sets that ship."""
+    return sorted(path.name for path in _ROOT.iterdir() if path.is_dir())

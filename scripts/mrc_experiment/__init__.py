@@ -1,0 +1,1 @@
+"""The parts of ``scripts/experiment_mrc.py``."""

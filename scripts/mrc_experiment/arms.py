@@ -1,0 +1,54 @@
+"""The arms of the experiment: what is tuned, what is shown, how the types are asked about."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Shown = Literal["none", "random", "sentence", "span"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to find the entities of a set.
+
+    Attributes:
+        name: as in the table.
+        shown: demonstrations, in training and at inference alike.
+        tuned: whether an adapter is trained for it.
+        joint: whether one call asks about all types.
+        crf: whether it is the tagger that a user would train from scratch instead.
+    """
+
+    name: str
+    shown: Shown = "none"
+    tuned: bool = True
+    joint: bool = False
+    crf: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The name as a folder's name."""
+        return self.name.replace(", ", "-").replace(" + ", "-").replace(" ", "-").lower()
+
+
+FULL = "LoRA + span demos"
+ARMS = (
+    Arm("demos only", "span", tuned=False),
+    Arm("LoRA alone", "none"),
+    Arm("LoRA + random demos", "random"),
+    Arm("LoRA + sentence demos", "sentence"),
+    Arm(FULL, "span"),
+    Arm("LoRA + span demos, joint", "span", joint=True),
+    Arm("CRF", tuned=False, crf=True),
+)
+"""The paper's ablation (demonstrations, LoRA, both) with three ways to retrieve, and the two forms of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A data set: the folder that holds it, and its label set under ``configs/labels``."""
+
+    name: str
+    labels: str
+
+
+CORPORA = {corpus.name: corpus for corpus in (Corpus("resume_zh", "resume.yaml"), Corpus("weibo_zh", "weibo.yaml"))}

@@ -1,0 +1,106 @@
+"""Scores of the arms over their seeds, and how sure the differences are that the experiment is about."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, pstdev
+
+import numpy as np
+
+from el4ner.scoring.bootstrap import bootstrap_f1, bootstrap_p_value, f1_scores
+from el4ner.scoring.counts import Labelling, document_counts, micro, strict_counts
+from el4ner.scoring.labels import TypeSelection
+from el4ner.scoring.predictions import read_gold, read_predictions
+from mrc_experiment.arms import FULL
+from mrc_experiment.settings import Run
+from mrc_experiment.work import figures_of, predictions_of
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An arm on a set, over its seeds; scores from 0 to 1.
+
+    Attributes:
+        arm: its name.
+        runs: how many seeds.
+        precision: mean.
+        recall: mean.
+        f1: mean of the seeds' strict micro-F1.
+        spread: standard deviation of the seeds' F1.
+        lowest: of the seeds' F1.
+        highest: of the seeds' F1.
+        minutes: mean time of training.
+        difference: micro-F1 over all seeds of the full arm minus this arm's; None where there is no full arm.
+        p_value: of that difference: paired bootstrap over the documents, the seeds' counts added up.
+    """
+
+    arm: str
+    runs: int
+    precision: float
+    recall: float
+    f1: float
+    spread: float
+    lowest: float
+    highest: float
+    minutes: float
+    difference: float | None
+    p_value: float | None
+
+
+def rows_of(runs: Mapping[str, Sequence[Run]], dev: Path, samples: int = 1000) -> list[Row]:
+    """A row for each arm with finished runs; ``runs`` by the arm's name."""
+    documents, every_type = read_gold(dev), TypeSelection()
+    wanted = [every_type.apply(document.entities or ()) for document in documents]
+
+    def labelling(run: Run) -> Sequence[Labelling]:
+        return [every_type.apply(found) for found in read_predictions(predictions_of(run), documents).entities]
+
+    found = {name: [labelling(run) for run in of_arm] for name, of_arm in runs.items() if of_arm}
+    counts = {
+        name: np.sum([document_counts(wanted, system) for system in systems], axis=0) for name, systems in found.items()
+    }
+    p_values = _against_full(counts, samples)
+    rows = []
+    for name, systems in found.items():
+        strict = [micro(strict_counts(wanted, system)) for system in systems]
+        f1 = [counted.f1 for counted in strict]
+        difference, p_value = p_values.get(name, (None, None))
+        rows.append(
+            Row(
+                arm=name,
+                runs=len(systems),
+                precision=mean(counted.precision for counted in strict),
+                recall=mean(counted.recall for counted in strict),
+                f1=mean(f1),
+                spread=pstdev(f1),
+                lowest=min(f1),
+                highest=max(f1),
+                minutes=mean(figures_of(run).get("train_s", 0.0) for run in runs[name]) / 60,
+                difference=difference,
+                p_value=p_value,
+            )
+        )
+    return rows
+
+
+def write_rows(blocks: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """All numbers as JSON."""
+    content = {name: [asdict(row) for row in rows] for name, rows in blocks.items()}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _against_full(counts: Mapping[str, np.ndarray], samples: int) -> dict[str, tuple[float, float]]:
+    """Difference of the full arm to each other arm, and its p-value."""
+    if FULL not in counts:
+        return {}
+    names = list(counts)
+    stacked = np.stack([counts[name] for name in names])  # (arms, documents, 3)
+    observed, sampled = f1_scores(stacked.sum(axis=1)), bootstrap_f1(stacked, samples)
+    full = names.index(FULL)
+    compared = {}
+    for place, name in enumerate(names):
+        if place != full:
+            difference = float(observed[full] - observed[place])
+            compared[name] = difference, bootstrap_p_value(difference, sampled[:, full] - sampled[:, place])
+    return compared

@@ -1,0 +1,93 @@
+"""What the project's own commands are told: the configurations of a run's training and of its ensemble of one member."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mrc_experiment.arms import Arm, Corpus
+
+LABELS = Path(__file__).parents[2] / "configs" / "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One arm on one set with one seed.
+
+    Attributes:
+        arm: which arm.
+        corpus: which set.
+        seed: of training and of random demonstrations.
+        folder: where its files lie.
+        train: the sentences to learn from, and the pool of demonstrations.
+        dev: the sentences to find entities in.
+    """
+
+    arm: Arm
+    corpus: Corpus
+    seed: int
+    folder: Path
+    train: Path
+    dev: Path
+
+
+def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> dict[str, Any]:
+    """The training configuration of a run: the recipe with the run's data, demonstrations, form of a call and time."""
+    optimisation = recipe["optimisation"] | {"max_minutes": minutes, "epochs": epochs}
+    return dict(recipe) | {
+        "model": str(base.resolve()),
+        "output": str(run.folder / "adapter"),
+        "title": f"{run.arm.name}, {run.corpus.name}, seed {run.seed}",
+        "labels": _labels(run.corpus),
+        "data": [{"path": str(run.train), "language": "zh", "licence": "measurement only"}],
+        "repeat": {},
+        "mrc": _questions(run, recipe),
+        "demonstrations": _demonstrations(run, recipe),
+        "optimisation": optimisation,
+        "evaluation": recipe.get("evaluation", {}) | {"fraction": 0, "patience": 0},
+        "seed": run.seed,
+    }
+
+
+def ensemble(run: Run, recipe: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The ensemble of the run's one member."""
+    member = {
+        "name": "glm",
+        "engine": "local",
+        "role": "mrc",
+        "model": str(base.resolve()),
+        "prompt_style": recipe.get("prompt_style", "full"),
+        **({"adapter": str(run.folder / "adapter")} if run.arm.tuned else {}),
+    }
+    return {
+        "language": "zh",
+        "labels": _labels(run.corpus),
+        "members": [member],
+        "pool": {"path": None if run.arm.shown == "none" else str(run.train)},
+        "demonstrations": _demonstrations(run, recipe),
+        "mrc": _questions(run, recipe),
+        "extract": {"pre_extract": True},
+        "verify": {"mode": "off"},
+        "seed": run.seed,
+    }
+
+
+def write_yaml(content: Mapping[str, Any], path: Path) -> Path:
+    """The content as a YAML file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _labels(corpus: Corpus) -> list[dict[str, Any]]:
+    return list(yaml.safe_load((LABELS / corpus.labels).read_text(encoding="utf-8")))
+
+
+def _questions(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(recipe.get("mrc", {})) | {"types_per_call": 64 if run.arm.joint else 1}
+
+
+def _demonstrations(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(recipe.get("demonstrations", {})) | {"method": run.arm.shown, "seed": run.seed}

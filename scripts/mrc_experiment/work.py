@@ -1,0 +1,87 @@
+"""Doing a run: train, find, remember how long it took; what is done already is not done again."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from el4ner import run as run_command
+from el4ner import train as train_command
+from el4ner.errors import El4nerError
+from el4ner.text.documents import Document
+from el4ner.text.formats import read_labelled
+from mrc_experiment.settings import Run, ensemble, training, write_yaml
+from mrc_experiment.tagger import train_tagger, write_predictions
+
+PREDICTIONS = "predictions.jsonl"
+FIGURES = "figures.json"
+
+
+class ExperimentError(El4nerError):
+    """A step of a run did not end well; its own message stands above."""
+
+
+def is_done(run: Run) -> bool:
+    """Whether the run's predictions are complete."""
+    return (run.folder / FIGURES).is_file() and "found_s" in figures_of(run)
+
+
+def figures_of(run: Run) -> dict[str, Any]:
+    """How long each step of a run took, in seconds."""
+    path = run.folder / FIGURES
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def predictions_of(run: Run) -> Path:
+    """Where the run's predictions lie."""
+    return run.folder / "found" / PREDICTIONS
+
+
+def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> None:
+    """Do what is left of a run.
+
+    Raises:
+        El4nerError: a step did not end well.
+    """
+    if run.arm.crf:
+        _do_tagger(run)
+        return
+    if run.arm.tuned and not (run.folder / "adapter" / "adapter_model.safetensors").is_file():
+        config = write_yaml(training(run, recipe, base, minutes, epochs), run.folder / "train.yaml")
+        words = ["--task", "mrc", "--config", str(config), "--resume"]
+        _timed(run, "train_s", lambda: _command(train_command.main, words))
+    config = write_yaml(ensemble(run, recipe, base), run.folder / "ensemble.yaml")
+    words = ["--config", str(config), "--input", str(run.dev), "--output", str(run.folder / "found"), "--quiet"]
+    _timed(run, "found_s", lambda: _command(run_command.main, words, well=(0, 1)))
+
+
+def _do_tagger(run: Run) -> None:
+    model = run.folder / "tagger.crfsuite"
+    if not model.is_file():
+        _timed(run, "train_s", lambda: train_tagger(_labelled(run.train), model, run.seed))
+    _timed(run, "found_s", lambda: write_predictions(_labelled(run.dev), model, predictions_of(run)))
+
+
+def _labelled(path: Path) -> list[Document]:
+    return list(read_labelled(path))
+
+
+def _command(main: Callable[[Sequence[str]], int], words: Sequence[str], well: Sequence[int] = (0,)) -> None:
+    """Run one of the project's commands; what it prints goes to standard error."""
+    with contextlib.redirect_stdout(sys.stderr):
+        code = main(list(words))
+    if code not in well:
+        raise ExperimentError(f"{' '.join(words)} ended with exit code {code}; run the experiment again to go on")
+
+
+def _timed(run: Run, step: str, work: Callable[[], None]) -> None:
+    """Do a step and add its seconds to the run's figures, where an earlier try may have left some."""
+    started = time.perf_counter()
+    work()
+    figures = figures_of(run)
+    figures[step] = round(figures.get(step, 0.0) + time.perf_counter() - started, 1)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / FIGURES).write_text(json.dumps(figures) + "\n", encoding="utf-8")

@@ -1,0 +1,161 @@
+"""The questions of one member: requests, spans and votes, and what becomes of answers that cannot be read."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from scripted_members import ScriptedMember, pipeline_of
+
+from el4ner.ensemble.vote import Ballot
+from el4ner.errors import MemberError
+from el4ner.members.base import Answer, Request
+from el4ner.stages.asking import Minutes
+from el4ner.stages.mrc import Answers, answer_questions, question_request
+from el4ner.text.documents import Document
+from el4ner.text.spans import Entity, Span
+
+TEXT = "Ada met Bo in Oslo; Bo left Oslo."
+ADA, BO, OSLO, SECOND = Span(0, 3), Span(8, 10), Span(14, 18), Span(20, 22)
+SHOWN = Document("s", "Ann lives in Rome.", (Entity(0, 3, "PER"), Entity(13, 17, "LOC")))
+
+
+def reader(answers: Mapping[str, object], fits: int = 1000) -> ScriptedMember:
+    """A member that answers by the word in the question: ``{"person": "Ada; Bo"}``; other questions are answered none."""
+
+    def answer(request: Request) -> str | Answer:
+        question = request.messages[-1].content.rsplit(" : ", 1)[1]
+        reply = next((reply for word, reply in answers.items() if word in question), "none")
+        if isinstance(reply, Exception):
+            raise reply
+        return reply  # type: ignore[return-value]
+
+    return ScriptedMember("glm", {"mrc": answer}, fits)
+
+
+def ask(member: ScriptedMember, minutes: Minutes | None = None, shown=(), **settings: object) -> Answers:
+    pipeline = pipeline_of([member], settings=settings, glm={"role": "mrc"})
+    voice = pipeline.voices[0]
+    return asyncio.run(answer_questions(voice, TEXT, "en", shown, pipeline.config, minutes or Minutes()))
+
+
+def test_one_question_a_type_gives_spans_with_types():
+    member = reader({"person": "Ada; Bo", "location": "Oslo"})
+    answers = ask(member)
+    assert dict(answers.types) == {
+        ADA: ("PER",), BO: ("PER",), SECOND: ("PER",), OSLO: ("LOC",), Span(28, 32): ("LOC",),
+    }  # fmt: skip
+    assert answers.complete and answers.usable
+    assert member.stages() == ["mrc"] * 3
+
+
+def test_the_first_place_alone_where_that_is_asked_for():
+    answers = ask(reader({"person": "Bo"}), mrc={"occurrences": "first"})
+    assert list(answers.types) == [BO]
+
+
+def test_several_types_may_share_a_call():
+    member = reader({"person": "person: Ada\nlocation: none", "organization": "organization: Oslo"})
+    answers = ask(member, mrc={"types_per_call": 2})
+    assert dict(answers.types) == {ADA: ("PER",), OSLO: ("ORG",), Span(28, 32): ("ORG",)}
+    assert answers.complete and len(member.asked) == 2
+
+
+def test_a_named_span_is_a_vote_and_an_unnamed_one_is_none():
+    answers = Answers({ADA: ("PER",)}, complete=True)
+    assert answers.ballot(ADA, 2.0) == Ballot("PER", None, 2.0)
+    assert answers.ballot(BO, 2.0) == Ballot(None, None, 2.0, found=False)
+
+
+def test_a_lost_answer_makes_it_abstain_on_what_it_did_not_name():
+    answers = Answers({ADA: ("PER",)}, complete=False)
+    assert answers.ballot(ADA, 1.0) == Ballot("PER")
+    assert answers.ballot(BO, 1.0) is None
+    assert answers.usable and not Answers({}, complete=False).usable
+
+
+def test_a_span_named_under_two_types_is_shared_between_them():
+    answers = ask(reader({"person": "Oslo", "organization": "Oslo"}))
+    ballot = answers.ballot(OSLO, 1.0)
+    assert ballot is not None and ballot.type == "PER"
+    assert ballot.probabilities == {"PER": 0.5, "ORG": 0.5}
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "<think>Ada or Bo", "I cannot help with that.", "Rome", Answer("Ada; B", "length")]
+)
+def test_an_unreadable_answer_is_a_counted_abstention_without_text(answer: object):
+    minutes = Minutes()
+    answers = ask(reader({"person": answer, "location": "Oslo"}), minutes, [SHOWN])
+    assert set(answers.types) == {OSLO, Span(28, 32)} and not answers.complete
+    assert minutes.counts["unreadable-answer"] == 1 and len(minutes.problems) == 1
+    assert minutes.problems[0].startswith("glm, mrc: ")
+    assert not [word for word in ("Ada", "Rome", "help") if word in minutes.problems[0]]
+
+
+def test_strings_that_are_not_in_the_text_are_dropped_and_leaks_are_known():
+    minutes = Minutes()
+    answers = ask(reader({"person": "Ada; Ann; Zoe"}), minutes, [SHOWN])
+    assert list(answers.types) == [ADA] and answers.complete
+    assert +minutes.counts == {"leaked-from-demonstration": 1, "not-in-text": 1}
+
+
+def test_a_type_that_a_joint_answer_passes_over_is_an_abstention():
+    minutes = Minutes()
+    answers = ask(reader({"person": "person: Ada"}), minutes, mrc={"types_per_call": 3})
+    assert list(answers.types) == [ADA] and not answers.complete
+    assert minutes.problems == ["glm, mrc: the answer passes over a type that it was asked about (2 times)"]
+    assert minutes.counts["unreadable-answer"] == 2
+
+
+def test_one_reason_is_one_problem_however_many_questions_it_hits():
+    minutes = Minutes()
+    gone = MemberError("glm", "its server is down")
+    answers = ask(reader({"person": gone, "location": gone, "organization": gone}), minutes)
+    assert not answers.usable
+    assert minutes.problems == ["glm, mrc: its server is down (3 times)"]
+    assert minutes.counts == {"no-answer": 3}
+
+
+def test_a_defect_of_the_program_is_not_swallowed():
+    with pytest.raises(ZeroDivisionError):
+        ask(reader({"person": ZeroDivisionError()}))
+
+
+def test_requests_share_all_but_the_question_and_allow_no_endless_answer():
+    pipeline = pipeline_of([reader({})], glm={"role": "mrc"})
+    voice = pipeline.voices[0]
+    requests = [
+        question_request(voice, TEXT, group, "en", [SHOWN], pipeline.config) for group in voice.questions.groups
+    ]
+    assert len({request.messages for request in requests}) == 3
+    beginnings = {request.messages[-1].content.rsplit(" : ", 1)[0] for request in requests}
+    assert len(beginnings) == 1 and SHOWN.text in beginnings.pop()
+    assert {(r.stage, r.copy_of, r.choices, r.template) for r in requests} == {
+        ("mrc", None, (), voice.questions.identity)
+    }
+    assert all(len(TEXT) < request.max_tokens <= 256 for request in requests)
+
+
+def test_all_questions_are_under_way_at_once():
+    together = asyncio.Barrier(3)
+
+    class Waiting(ScriptedMember):
+        async def generate(self, request: Request) -> Answer:
+            await together.wait()
+            return Answer("none", "stop")
+
+    assert ask(Waiting("glm", {})).complete
+
+
+def test_demonstrations_that_do_not_fit_are_left_out():
+    class Narrow(ScriptedMember):
+        async def generate(self, request: Request) -> Answer:
+            from el4ner.errors import ContextOverflowError
+
+            if request.messages[-1].content.count(SHOWN.text) > 1:
+                raise ContextOverflowError("glm", "too long")
+            return Answer("none", "stop")
+
+    minutes = Minutes()
+    assert ask(Narrow("glm", {}), minutes, [SHOWN, SHOWN, SHOWN]).complete
+    assert minutes.counts == {"demonstration-too-long": 6}

@@ -1,0 +1,189 @@
+"""The MRC experiment on a few sentences of our own: every arm runs, nothing is done twice, and the table says what it says."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import experiment_mrc  # noqa: E402
+from mrc_experiment.arms import ARMS, CORPORA, FULL, Arm  # noqa: E402
+from mrc_experiment.scores import Row, rows_of  # noqa: E402
+from mrc_experiment.settings import Run, ensemble, training  # noqa: E402
+from mrc_experiment.table import line_of  # noqa: E402
+from mrc_experiment.tagger import entities_of, features, is_installed, tags  # noqa: E402
+
+from el4ner.config import parse_config  # noqa: E402
+from el4ner.learn.config import load_train_config  # noqa: E402
+from el4ner.text.documents import Document  # noqa: E402
+from el4ner.text.spans import Entity  # noqa: E402
+
+SENTENCES = ["林晓梅任海风公司经理。", "她是汉族，本科学历。", "王大海在青岛工作，任会计。", "他们没有见到任何人。"]
+NAMES = {
+    "林晓梅": "NAME",
+    "王大海": "NAME",
+    "海风公司": "ORG",
+    "经理": "TITLE",
+    "会计": "TITLE",
+    "汉族": "RACE",
+    "本科": "EDU",
+}
+
+
+def record(number: int, text: str) -> dict[str, Any]:
+    entities = [
+        {"start": text.index(name), "end": text.index(name) + len(name), "type": kind, "text": name}
+        for name, kind in NAMES.items()
+        if name in text
+    ]
+    return {"id": str(number), "text": text, "entities": entities}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data root with a small resume_zh, one of its dev sentences in its training half as well."""
+    folder = tmp_path / "data" / "resume_zh"
+    folder.mkdir(parents=True)
+    for half, sentences in (("train", SENTENCES), ("dev", [SENTENCES[3], "王大海任经理。"])):
+        lines = [json.dumps(record(number, text), ensure_ascii=False) for number, text in enumerate(sentences)]
+        (folder / f"{half}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    content = yaml.safe_load((ROOT / "configs" / "train" / "starter-glm-mrc.yaml").read_text(encoding="utf-8"))
+    content["optimisation"] |= {"max_length": 250, "batch_tokens": 512, "max_steps": 2}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def words(data: Path, recipe: Path, base: Path, output: Path, *more: str) -> list[str]:
+    given = {"data-root": data, "recipe": recipe, "base": base, "output": output, "minutes": 0, "epochs": 1, "seeds": 1}
+    return [*(word for name, value in given.items() for word in (f"--{name}", str(value))), "--samples", "50", *more]
+
+
+def test_the_arms_run_are_kept_and_are_tabulated(
+    data: Path,
+    recipe: Path,
+    tiny_model: Callable[..., Path],
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("EL4NER_QUIET", "1")
+    base, output = tiny_model("glm4"), tmp_path / "out"
+    arms = ["--arms", "demos only", FULL, *(["CRF"] if is_installed() else [])]
+    given = words(data, recipe, base, output, *arms)
+    assert experiment_mrc.main(given) == 0
+    out, err = capsys.readouterr()
+    lines = [line for line in out.splitlines() if line.startswith(("demos", "LoRA", "CRF"))]
+    assert [line[:27].strip() for line in lines] == arms[1:]
+    assert "resume_zh: 1 training sentences stand in dev as well" in err
+    assert len((output / "resume_zh" / "train.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+    assert (output / "resume_zh" / "dev.jsonl").stat().st_mode & 0o077 == 0
+    adapter = output / "resume_zh" / "lora-span-demos" / "seed-1" / "adapter" / "adapter_model.safetensors"
+    written = adapter.stat().st_mtime_ns
+    monkeypatch.setattr("mrc_experiment.work.do", lambda *_: pytest.fail("a finished run is done again"))
+    assert experiment_mrc.main(given) == 0
+    assert capsys.readouterr().out == out and adapter.stat().st_mtime_ns == written
+    numbers = json.loads((output / "table.json").read_text())
+    assert {row["arm"] for row in numbers["resume_zh"]} == set(arms[1:])
+    assert experiment_mrc.main([*given, "--limit", "1"]) == 2
+    assert "is of another experiment" in capsys.readouterr().err
+
+
+def test_without_the_data_it_says_so(tmp_path: Path, capsys: Any):
+    assert experiment_mrc.main(["--data-root", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.startswith("skipped: ") and not (tmp_path / "out").exists()
+
+
+def test_a_report_does_nothing_and_counts_what_is_left(data: Path, tmp_path: Path, capsys: Any):
+    given = ["--data-root", str(data), "--output", str(tmp_path / "out"), "--report", "--seeds", "3"]
+    assert experiment_mrc.main(given) == 0
+    tuned = sum(arm.tuned for arm in ARMS)
+    others = sum(not arm.tuned and (not arm.crf or is_installed()) for arm in ARMS)
+    assert f"; {3 * tuned + others} runs to go" in capsys.readouterr().out
+
+
+def run_of(arm: Arm, folder: Path) -> Run:
+    corpus = CORPORA["resume_zh"]
+    return Run(arm, corpus, 7, folder / arm.folder, folder / "train.jsonl", folder / "dev.jsonl")
+
+
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if not arm.crf], ids=lambda arm: arm.name)
+def test_training_and_ensemble_ask_and_show_alike(arm: Arm, recipe: Path, tmp_path: Path):
+    run = run_of(arm, tmp_path)
+    (tmp_path / "train.jsonl").write_text(json.dumps(record(1, SENTENCES[0])) + "\n")
+    given = yaml.safe_load(recipe.read_text())
+    content = ensemble(run, given, tmp_path / "base")
+    config = parse_config(content, base=tmp_path)
+    (member,) = config.members
+    assert member.role == "mrc" and (member.adapter is not None) == arm.tuned
+    path = tmp_path / "t.yaml"
+    path.write_text(yaml.safe_dump(training(run, given, tmp_path / "base", 5, 2)))
+    learnt = load_train_config(path)
+    assert learnt.demonstrations == config.demonstrations and learnt.demonstrations.method == arm.shown
+    assert learnt.mrc == config.mrc and (learnt.mrc.types_per_call > 1) == arm.joint
+    assert learnt.labels == config.labels and learnt.prompt_style == member.prompt_style
+    assert (learnt.optimisation.max_minutes, learnt.optimisation.epochs, learnt.seed) == (5, 2, 7)
+    assert learnt.evaluation.fraction == 0
+
+
+def test_the_arms_are_those_of_the_paper_and_what_a_user_would_train():
+    assert [arm.shown for arm in ARMS if arm.tuned and not arm.joint] == ["none", "random", "sentence", "span"]
+    assert len({arm.folder for arm in ARMS}) == len(ARMS)
+    assert sum(arm.crf for arm in ARMS) == 1 and sum(arm.joint for arm in ARMS) == 1
+
+
+def test_rows_are_means_over_the_seeds_and_differences_to_the_full_arm(tmp_path: Path):
+    gold = [record(number, text) for number, text in enumerate(SENTENCES)]
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in gold), encoding="utf-8")
+
+    def done(name: str, seed: int, keep: int) -> Run:
+        (arm,) = [arm for arm in ARMS if arm.name == name]
+        run = Run(arm, CORPORA["resume_zh"], seed, tmp_path / arm.folder / str(seed), dev, dev)
+        (run.folder / "found").mkdir(parents=True)
+        rows = [{"id": g["id"], "status": "ok", "entities": g["entities"][:keep]} for g in gold]
+        (run.folder / "found" / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (run.folder / "figures.json").write_text('{"train_s": 120, "found_s": 1}')
+        return run
+
+    runs = {FULL: [done(FULL, 1, 9), done(FULL, 2, 1)], "LoRA alone": [done("LoRA alone", 1, 1)], "CRF": []}
+    full, alone = rows_of(runs, dev, samples=50)
+    recall = sum(min(1, len(g["entities"])) for g in gold) / sum(len(g["entities"]) for g in gold)
+    f1 = 2 * recall / (1 + recall)
+    assert (full.arm, full.runs, full.f1, full.minutes) == (FULL, 2, pytest.approx((1 + f1) / 2), 2.0)
+    assert (full.lowest, full.highest, full.difference) == (pytest.approx(f1), 1.0, None)
+    assert alone.f1 == pytest.approx(f1) and alone.spread == 0
+    both = (1 + recall) / 2
+    assert alone.difference == pytest.approx(2 * both / (1 + both) - f1)
+    assert 0 < alone.p_value <= 1
+
+
+def test_a_line_of_the_table_is_in_percent():
+    row = Row("CRF", 3, 0.5, 0.25, 1 / 3, 0.012, 0.3, 0.35, 4.25, 0.1234, 0.02)
+    assert line_of(row).split() == ["CRF", "3", "50.0", "25.0", "33.3", "1.2", "30.0", "35.0", "+12.3", "0.020", "4.2"]
+    assert line_of(Row("CRF", 1, 0, 0, 0, 0, 0, 0, 0, None, None)).split()[-3:] == ["-", "-", "0.0"]
+
+
+def test_tags_lead_to_entities_and_back():
+    document = Document("1", "林晓梅王大海去", (Entity(0, 3, "NAME"), Entity(3, 6, "NAME")))
+    assert tags(document) == ["B-NAME", "I-NAME", "I-NAME", "B-NAME", "I-NAME", "I-NAME", "O"]
+    found = [(item["start"], item["end"], item["type"]) for item in entities_of(tags(document))]
+    assert found == [(0, 3, "NAME"), (3, 6, "NAME")]
+    assert entities_of(["I-A", "I-B", "O", "I-B"]) == [
+        {"start": 0, "end": 1, "type": "A"}, {"start": 1, "end": 2, "type": "B"}, {"start": 3, "end": 4, "type": "B"},
+    ]  # fmt: skip
+    assert len(features("去A1，")) == 4 and len(set(map(tuple, features("去去去去去去去")))) > 4
