@@ -21,7 +21,7 @@ from el4ner.config import MemberConfig
 from el4ner.errors import ContextOverflowError, MemberError
 from el4ner.members.base import Answer, Choice, Request, Usage
 from el4ner.members.batches import cut_batches
-from el4ner.members.copying import CopyTask
+from el4ner.members.copying import DRAFT, CopyTask
 from el4ner.members.engine import Engine, Generated
 from el4ner.members.weights import check_adapter_folder, check_model_folder, hash_folder
 
@@ -154,7 +154,10 @@ class LocalMember:
                 return
 
     def _lengths(self, job: _Job) -> tuple[int, int]:
-        return self.engine.unread(job.prompt) + job.answer_length, len(job.prompt) + job.answer_length
+        unread = self.engine.unread(job.prompt)
+        # A copy is read in pieces; what pads a batch is the first, the prompt with the first guess.
+        first = min(DRAFT, job.answer_length) if job.copy else job.answer_length
+        return unread + first, len(job.prompt) + job.answer_length
 
     def _gather(self) -> tuple[list[_Job], bool]:
         jobs: list[_Job] = []
