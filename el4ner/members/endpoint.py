@@ -217,7 +217,8 @@ def _refusal(reply: httpx.Response) -> Failure:
         return Failure(f"HTTP {status}: {reason}", retryable=False, overflow=True)
     if status == 429 or status >= 500:
         pause_s = _retry_after_s(reply.headers.get("Retry-After"))
-        return Failure(f"HTTP {status}", retryable=True, pause_s=pause_s, outage=status in (502, 503, 504))
+        # Also 500: with it vLLM answers what was under way when its engine died, minutes before the server is back.
+        return Failure(f"HTTP {status}", retryable=True, pause_s=pause_s, outage=status in (500, 502, 503, 504))
     if 300 <= status < 400:
         return Failure(f"HTTP {status}: redirects are not followed; give the final endpoint", retryable=False)
     hint = _HINTS.get(status, "the server refuses the request; see its log")
