@@ -143,15 +143,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
 
 def next_states(model: Any, prompts: Sequence[list[int]], cache: PrefixCache, pad_id: int, device: str) -> torch.Tensor:
     """The last hidden state of each prompt, ``(prompts, hidden)``; what prompts have in common is read once."""
-    starts = [cache.longest(prompt) for prompt in prompts]
-    shared = [
-        (group, length)
-        for group in group_by_prefix(prompts)
-        if len(group) > 1
-        and (length := common_prefix([prompts[row] for row in group])) > 2 * max(starts[row].length for row in group)
-    ]
-    if shared:
-        _read_shared(model, prompts, shared, starts, cache, pad_id, device)
+    starts = shared_starts(model, prompts, cache, pad_id, device)
     tails = [prompt[start.length :] for prompt, start in zip(prompts, starts, strict=True)]
     states: dict[int, torch.Tensor] = {}
     for rows in cut_batches(range(len(prompts)), lambda row: (len(tails[row]), len(prompts[row])), sys.maxsize):
@@ -161,16 +153,19 @@ def next_states(model: Any, prompts: Sequence[list[int]], cache: PrefixCache, pa
     return torch.stack([states[row] for row in range(len(prompts))])
 
 
-def _read_shared(
-    model: Any,
-    prompts: Sequence[list[int]],
-    shared: Sequence[tuple[list[int], int]],
-    starts: list[Beginning],
-    cache: PrefixCache,
-    pad_id: int,
-    device: str,
-) -> None:
-    """Read the beginnings that groups of prompts share; ``starts`` of their prompts become these."""
+def shared_starts(
+    model: Any, prompts: Sequence[list[int]], cache: PrefixCache, pad_id: int, device: str
+) -> list[Beginning]:
+    """What each prompt need not read any more; beginnings that several share are read here, and put into the cache."""
+    starts = [cache.longest(prompt) for prompt in prompts]
+    shared = [
+        (group, length)
+        for group in group_by_prefix(prompts)
+        if len(group) > 1
+        and (length := common_prefix([prompts[row] for row in group])) > 2 * max(starts[row].length for row in group)
+    ]
+    if not shared:
+        return starts
     beginnings = [prompts[group[0]][:length] for group, length in shared]
     reading = Reading(model, [NOTHING] * len(shared), max(map(len, beginnings)), device)
     reading.read(*padded(beginnings, pad_id, "right", device))
@@ -179,3 +174,4 @@ def _read_shared(
         cache.put(beginnings[number], read)
         for row in group:
             starts[row] = Beginning(read, length)
+    return starts

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from el4ner.members.prefix_cache import NOTHING, Beginning, PrefixCache
-from el4ner.members.prefixes import common_prefix, group_by_prefix, padded
-from el4ner.members.reading import Reading
+from el4ner.members.prefix_cache import PrefixCache
+from el4ner.members.prefixes import padded
+from el4ner.members.reading import Reading, shared_starts
 
 _NEUTRAL = {
     "repetition_penalty": 1.0,
@@ -54,7 +54,7 @@ class Writer:
 
     def write(self, prompts: Sequence[list[int]], limits: Sequence[int]) -> list[list[int]]:
         """The tokens of each answer, with its end token unless its limit came first."""
-        starts = self._starts(prompts)
+        starts = shared_starts(self._model, prompts, self._cache, self._pad_id, self._device)
         tails = [prompt[start.length :] for prompt, start in zip(prompts, starts, strict=True)]
         reading = Reading(self._model, starts, max(map(len, prompts)) + max(limits), self._device)
         states = reading.read(*padded(tails, self._pad_id, "right", self._device))
@@ -72,28 +72,6 @@ class Writer:
                 rows = [rows[at] for at in reading.retain(going)]
             ids = [answers[row][-1:] for row in rows]
             tokens = self._most_probable(reading.read(*padded(ids, self._pad_id, "right", self._device))[:, -1])
-
-    def _starts(self, prompts: Sequence[list[int]]) -> list[Beginning]:
-        """What each prompt need not read any more; beginnings that several share are read here."""
-        starts = [self._cache.longest(prompt) for prompt in prompts]
-        shared = [
-            (group, length)
-            for group in group_by_prefix(prompts)
-            if len(group) > 1
-            and (length := common_prefix([prompts[row] for row in group]))
-            > 2 * max(starts[row].length for row in group)
-        ]
-        if not shared:
-            return starts
-        beginnings = [prompts[group[0]][:length] for group, length in shared]
-        reading = Reading(self._model, [NOTHING] * len(shared), max(map(len, beginnings)), self._device)
-        reading.read(*padded(beginnings, self._pad_id, "right", self._device))
-        for number, (group, length) in enumerate(shared):
-            read = reading.beginning(number, length)
-            self._cache.put(beginnings[number], read)
-            for row in group:
-                starts[row] = Beginning(read, length)
-        return starts
 
     def _most_probable(self, states: torch.Tensor) -> list[int]:
         """The most probable next token of each row, from its last hidden state ``(rows, hidden)``."""

@@ -7,21 +7,16 @@ so all questions about a text begin with the same tokens, and engines read them 
 Templates are Jinja files under ``templates/mrc/VERSION/STYLE/LANGUAGE/ask.ROLE.j2``; a released version is never edited.
 """
 
-import hashlib
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
-
-import jinja2
 
 from el4ner.config import Config, LabelConfig, Language
-from el4ner.errors import ConfigError
 from el4ner.prompts.listing import read_lines, read_mentions, write_line, write_mentions
 from el4ner.prompts.messages import Message
+from el4ner.prompts.styles import TEMPLATES, Style, style_names
 from el4ner.text.documents import Document
 
 VERSION = "v1"
-_ROOT = Path(__file__).parent / "templates" / "mrc" / VERSION
+_ROOT = TEMPLATES / "mrc" / VERSION
 Group = tuple[str, ...]
 """Names of the types that one call asks about."""
 
@@ -45,9 +40,8 @@ class Questions:
     def __init__(
         self, style: str, labels: Sequence[LabelConfig], none_words: dict[Language, str], types_per_call: int = 1
     ) -> None:
-        if not (_ROOT / style).is_dir():
-            raise ConfigError(f"no questions of prompt_style {style!r}; use one of {', '.join(question_styles())}")
         self.style = style
+        self._templates = Style(_ROOT, style)
         self._labels = {label.name: label for label in labels}
         self._none_words = none_words
         self._joint = types_per_call > 1
@@ -55,25 +49,16 @@ class Questions:
         self.groups: tuple[Group, ...] = tuple(
             names[at : at + types_per_call] for at in range(0, len(names), types_per_call)
         )
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_ROOT / style),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,
-            auto_reload=False,
-        )
 
     @classmethod
     def of(cls, style: str, config: Config) -> "Questions":
         """The questions of a style for a configuration's labels."""
         return cls(style, config.labels, config.none_words, config.mrc.types_per_call)
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Version, style and a hash of the template files: part of each request's key."""
-        digest = hashlib.sha256()
-        for path in sorted((_ROOT / self.style).rglob("*.j2")):
-            digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-        return f"mrc-{VERSION}/{self.style}@{digest.hexdigest()[:12]}"
+        return f"mrc-{VERSION}/{self.style}@{self._templates.hash}"
 
     def ask(self, language: Language, text: str, group: Group, shown: Sequence[Document]) -> tuple[Message, ...]:
         """Messages that ask which mentions of a group's types are in ``text``, after labelled demonstrations."""
@@ -126,9 +111,9 @@ class Questions:
         }
 
     def _render(self, role: str, language: Language, **values: object) -> str:
-        return self._environment.get_template(f"{language}/ask.{role}.j2").render(**values).strip()
+        return self._templates.render(f"{language}/ask.{role}", **values)
 
 
 def question_styles() -> list[str]:
     """Names of the question template sets that ship."""
-    return sorted(path.name for path in _ROOT.iterdir() if path.is_dir())
+    return style_names(_ROOT)

@@ -5,25 +5,21 @@ The shared part comes first (instructions, type definitions, demonstrations, the
 Training and inference render through this module alone.
 """
 
-import hashlib
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
-
-import jinja2
 
 from el4ner.config import Config, LabelConfig, Language
 from el4ner.errors import ConfigError
 from el4ner.prompts.copying import write_copy
 from el4ner.prompts.formats import AnswerFormat
 from el4ner.prompts.messages import Message
+from el4ner.prompts.styles import TEMPLATES, Style, style_names
 from el4ner.text.candidates import words
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 
 VERSION = "v1"
 STAGES = ("extract", "classify", "verify")
-_ROOT = Path(__file__).parent / "templates" / VERSION
+_ROOT = TEMPLATES / VERSION
 _TRUTH: dict[Language, tuple[str, str]] = {"en": ("yes", "no"), "zh": ("是", "否")}
 
 
@@ -37,35 +33,24 @@ class Prompts:
     """
 
     def __init__(self, style: str, labels: Sequence[LabelConfig], none_words: dict[Language, str]) -> None:
-        if not (_ROOT / style).is_dir():
-            raise ConfigError(f"unknown prompt_style {style!r}; use one of {', '.join(styles())}")
         self.style = style
+        self._templates = Style(_ROOT, style)
         self._labels = tuple(labels)
         self._none_words = none_words
-        self._languages = {path.name for path in (_ROOT / style).iterdir()}
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_ROOT / style),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,
-            auto_reload=False,
-        )
 
     @classmethod
     def of(cls, style: str, config: Config) -> "Prompts":
         """The prompts of a style for a configuration's labels."""
         return cls(style, config.labels, config.none_words)
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """Version, style and a hash of the template files: part of each request's key."""
-        digest = hashlib.sha256()
-        for path in sorted((_ROOT / self.style).rglob("*.j2")):
-            digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-        return f"{VERSION}/{self.style}@{digest.hexdigest()[:12]}"
+        return f"{VERSION}/{self.style}@{self._templates.hash}"
 
     def words(self, language: Language) -> Language:
         """The language whose label words this style uses for texts of ``language``."""
-        return language if language in self._languages else "en"
+        return language if language in self._templates.languages else "en"
 
     def choices(self, language: Language) -> dict[str, str | None]:
         """Closed choices of the classification: word to type name, the none word to None."""
@@ -148,13 +133,13 @@ class Prompts:
         return Message("user", self._render(stage, "user", language, **values))
 
     def _render(self, stage: str, role: str, language: Language, **values: object) -> str:
-        folder = language if language in self._languages else "any"
-        return self._environment.get_template(f"{folder}/{stage}.{role}.j2").render(**values).strip()
+        folder = language if language in self._templates.languages else "any"
+        return self._templates.render(f"{folder}/{stage}.{role}", **values)
 
 
 def styles() -> list[str]:
     """Names of the template sets that ship."""
-    return sorted(path.name for path in _ROOT.iterdir() if path.is_dir())
+    return style_names(_ROOT)
 
 
 def _excerpt(text: str, span: Span, beside: int = 2) -> str:

@@ -28,7 +28,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from el4ner.errors import El4nerError
+from el4ner.commands import OK, run_command
 from el4ner.learn.config import load_train_config
 from el4ner.learn.data import read_sentences
 from el4ner.starter import tokenizers as starter_tokenizers
@@ -187,16 +187,16 @@ def main(arguments: list[str] | None = None) -> int:
         "--only", nargs="+", choices=(*MEMBERS, "glm"), default=MEMBERS, help="which ones (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> int:
         config = load_train_config(options.config, options.data_root)
         texts = [sentence.document.text for sentence in read_sentences(config.data)]
         spoken = [text for label in config.labels for part in (label.words, label.questions) for text in part.values()]
         for folder in build_bases(texts, options.output, names=options.only, spoken=spoken):
-            sys.stdout.write(f"{folder}\n")
-    except El4nerError as error:
-        sys.stderr.write(f"el4ner.starter.bases: {error}\n")
-        return 2
-    return 0
+            print(folder)
+        return OK
+
+    return run_command("starter.bases", work)
 
 
 if __name__ == "__main__":
