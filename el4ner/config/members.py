@@ -130,10 +130,10 @@ class MemberConfig(Section):
     device: str = Field(default="cpu", description="local: cpu, cuda or cuda:N.")
     dtype: Literal["float32", "bfloat16", "float16", "int8"] = Field(
         default="float32",
-        description="local: precision of the weights; int8: linear layers in 8 bits, on the CPU alone; faster, and an answer may "
-        "depend a little on what else is in its batch.",
+        description="local: precision of the weights; int8: linear layers in 8 bits, on the CPU alone; a little faster, and an "
+        "answer may differ from that in float32.",
     )
-    batch_tokens: int = Field(default=4096, ge=64, description="local: most tokens (padding included) in one batch.")
+    batch_tokens: int = Field(default=4096, ge=64, description="local: most tokens in one batch.")
     prefix_cache_mib: int = Field(
         default=128, ge=0, description="local: memory for beginnings of prompts that were read before, in MiB; 0: none."
     )

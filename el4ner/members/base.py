@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from el4ner.prompts.messages import Message
@@ -30,9 +30,8 @@ class Request:
 
     def key(self, fingerprint: str) -> str:
         """The sha256 (hex) of this request asked of the member with that fingerprint."""
-        content = asdict(self)
-        del content["stage"]
-        payload = json.dumps([fingerprint, content], sort_keys=True)
+        turns = [[message.role, message.content] for message in self.messages]
+        payload = json.dumps([fingerprint, turns, self.max_tokens, self.choices, self.copy_of, self.template])
         return hashlib.sha256(payload.encode()).hexdigest()
 
 

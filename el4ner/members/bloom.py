@@ -8,7 +8,14 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers.models.bloom.modeling_bloom import BloomAttention, BloomGelu, dropout_add
+from transformers.models.bloom.modeling_bloom import (
+    BloomAttention,
+    BloomGelu,
+    BloomModel,
+    dropout_add,
+)
+
+from el4ner.members.layout import Layout
 
 
 def fuse_bloom(model: torch.nn.Module) -> None:
@@ -18,6 +25,27 @@ def fuse_bloom(model: torch.nn.Module) -> None:
             module.__class__ = FusedAttention
         elif type(module) is BloomGelu:
             module.__class__ = FusedGelu
+        elif type(module) is BloomModel:
+            module.__class__ = PackableModel
+
+
+class PackableModel(BloomModel):  # type: ignore[misc]
+    """A Bloom that can also read by a :class:`~el4ner.members.layout.Layout`."""
+
+    def forward(self, *arguments: Any, packing: Layout | None = None, **settings: Any) -> Any:
+        """As the class above; by the layout, where one is given."""
+        self._width = 0 if packing is None else packing.width
+        return super().forward(*arguments, **settings)
+
+    def build_alibi_tensor(self, attention_mask: torch.Tensor, num_heads: int, dtype: torch.dtype) -> torch.Tensor:
+        """ALiBi's distances; for a layout, those of the places of a row, ``(heads, 1, width)``.
+
+        A distance may be off by the same number for all keys of a query, so that a key's own place serves for it.
+        """
+        if self._width:
+            attention_mask = attention_mask.new_ones(1, self._width)
+        own: torch.Tensor = super().build_alibi_tensor(attention_mask, num_heads, dtype)
+        return own
 
 
 class FusedAttention(BloomAttention):  # type: ignore[misc]
@@ -36,6 +64,10 @@ class FusedAttention(BloomAttention):  # type: ignore[misc]
         query, key, value = self._reshape(self.query_key_value(hidden_states))
         if layer_past is not None:
             key, value = layer_past.update(key, value, self.layer_idx)
+        packing: Layout | None = getattr(layer_past, "packing", None)
+        if packing is not None:
+            mixed = packing.attend(query, key, value, self.inv_norm_factor, alibi)
+            return dropout_add(self.dense(mixed.flatten(2)), residual, self.hidden_dropout, self.training), None
         mixed = functional.scaled_dot_product_attention(
             query,
             key,

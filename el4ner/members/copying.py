@@ -126,7 +126,7 @@ class Copying:
                     continue
                 self.decided, self.draft = [token], self._guess()
             if state.copied == len(task.source):
-                self.written += [] if state.inside is None else [task.close]
+                self.written += [] if state.inside is None or self.done else [task.close]
                 self.finished = len(self.written) < self._limit
             return place
         raise AssertionError("the last place always decides")

@@ -7,29 +7,27 @@ from typing import Any
 import torch
 
 from el4ner.members.copying import DRAFT, Copying, CopyTask
+from el4ner.members.packed import PackedModel
 from el4ner.members.prefix_cache import PrefixCache
-from el4ner.members.prefixes import padded
 from el4ner.members.reading import Reading
 
 REMEMBERED = 1024
 """Answers that later answers about the same texts are guessed by."""
+MARKED = 1.25
+"""Tokens of most marked copies, for each token of the text; what is longer is read too, but its buffers must grow."""
 
 
 class Copier:
     """Writes marked copies with a model, and remembers what may save work the next time.
 
     Args:
-        model: a causal language model for which :func:`~el4ner.members.prefixes.can_share` holds.
+        model: what writes.
         cache: beginnings of prompts that it has read.
-        pad_id: padding token.
-        device: where the model is.
     """
 
-    def __init__(self, model: Any, cache: PrefixCache, pad_id: int, device: str) -> None:
+    def __init__(self, model: PackedModel, cache: PrefixCache) -> None:
         self._model = model
         self._cache = cache
-        self._pad_id = pad_id
-        self._device = device
         self._answers: OrderedDict[tuple[int, ...], list[int]] = OrderedDict()
 
     def copy(
@@ -54,8 +52,8 @@ class Copier:
         ]
         going = [number for number, row in enumerate(rows) if not row.done]
         if going:
-            longest = max(len(prompts[number]) + len(tasks[number].source) for number in going)
-            reading = Reading(self._model, [starts[number] for number in going], 3 * longest // 2 + DRAFT, self._device)
+            room = max(len(prompts[number]) + MARKED * len(tasks[number].source) for number in going)
+            reading = Reading(self._model, [starts[number] for number in going], int(room) + DRAFT)
             self._round(reading, [rows[number] for number in going])
             for place, number in enumerate(going):
                 if reusable[number] > starts[number].length:
@@ -78,8 +76,8 @@ class Copier:
 
     def _round(self, reading: Reading, rows: Sequence[Copying]) -> None:
         """Each row reads its draft, and keeps of it what stands."""
-        states = reading.read(*padded([row.decided + row.draft for row in rows], self._pad_id, "right", self._device))
-        opens, closes = _preferences(self._model, states, rows)
+        states = reading.read([row.decided + row.draft for row in rows], _places(rows))
+        opens, closes = _preferences(self._model.head, states, rows)
         kept, at = [], 0
         for row in rows:
             decided, places = len(row.decided), len(row.draft) + 1
@@ -95,19 +93,26 @@ class Copier:
             self._answers.popitem(last=False)
 
 
-def _preferences(model: Any, states: torch.Tensor, rows: Sequence[Copying]) -> tuple[list[bool], list[bool]]:
+def _places(rows: Sequence[Copying]) -> list[int]:
+    """Where something is decided, among the tokens that all rows read: after the last decided token and each drafted one."""
+    places: list[int] = []
+    start = 0
+    for row in rows:
+        first, start = start + len(row.decided) - 1, start + len(row.decided) + len(row.draft)
+        places += range(first, start)
+    return places
+
+
+def _preferences(head: Any, states: torch.Tensor, rows: Sequence[Copying]) -> tuple[list[bool], list[bool]]:
     """Whether each mark beats the source token at each place of each row, row after row.
 
     Only the logits that are compared are computed; the vocabulary may be most of a small model.
     """
-    head = model.get_output_embeddings()
     device = states.device
-    spots = [(n, len(row.decided) - 1 + at) for n, row in enumerate(rows) for at in range(len(row.draft) + 1)]
-    found = states[tuple(torch.tensor(spots, device=device).T)]
     rivals = torch.tensor([token for row in rows for token in row.rivals()], device=device)
     marks = torch.tensor([rows[0].task.open, rows[0].task.close], device=device)
-    source = (found * head.weight[rivals]).sum(-1)
-    marked = found @ head.weight[marks].T
+    source = (states * head.weight[rivals]).sum(-1)
+    marked = states @ head.weight[marks].T
     if getattr(head, "bias", None) is not None:
         source, marked = source + head.bias[rivals], marked + head.bias[marks]
     opens, closes = (marked > source[:, None]).T.tolist()

@@ -13,8 +13,8 @@ from el4ner.members.drafts import Copier
 from el4ner.members.loading import context_of, end_ids, load
 from el4ner.members.neutralise import neutralise
 from el4ner.members.prefix_cache import PrefixCache
-from el4ner.members.prefixes import can_share, common_prefix, padded, takes_positions
-from el4ner.members.reading import next_states
+from el4ner.members.prefixes import common_prefix, padded, takes_positions
+from el4ner.members.reading import next_states, pack
 from el4ner.members.writing import Writer, is_plainly_greedy
 from el4ner.prompts.copying import CLOSE, OPEN
 
@@ -55,6 +55,9 @@ class Engine:
         cache_mib: int = 0,
     ) -> None:
         self.tokenizer, self.model = load(folder, adapter, device, dtype)
+        if self.tokenizer.is_fast:  # _ids asks it without Transformers, which would lift such settings at every call
+            self.tokenizer.backend_tokenizer.no_truncation()
+            self.tokenizer.backend_tokenizer.no_padding()
         self.context = context_of(self.model.config, self.tokenizer)
         self._takes_positions = takes_positions(self.model)
         self._device = device
@@ -62,11 +65,14 @@ class Engine:
         self._specials = special_tokens(self.tokenizer)
         self._ends = end_ids(self.model, self.tokenizer)
         self.copies = self._cuts_words_alike()
-        self._shares = can_share(self.model)
+        self.packed = pack(self.model, device)
         self._read = PrefixCache(cache_mib * 2**20)
-        self._writes = self._shares and is_plainly_greedy(self.model.generation_config)
-        self._writer = Writer(self.model, self._read, self._ends, self.tokenizer.pad_token_id, device)
-        self._copier = Copier(self.model, self._read, self.tokenizer.pad_token_id, device)
+        self._writer: Writer | None = None
+        self._copier: Copier | None = None
+        if self.packed is not None:
+            self._copier = Copier(self.packed, self._read)
+            if is_plainly_greedy(self.model.generation_config):
+                self._writer = Writer(self.packed, self._read, self._ends)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a conversation up to where the answer begins; control tokens in its texts are made harmless."""
@@ -113,22 +119,23 @@ class Engine:
         share what they read) the longest prompt of the batch does.
         Of prompts before copies, the first ``reusable`` tokens stay in the cache of beginnings; of others, what several share.
         """
-        held = [row for row, copy in enumerate(copies) if copy is not None and self._shares]
+        held = [row for row, copy in enumerate(copies) if copy is not None and self._copier is not None]
         free = [row for row in range(len(prompts)) if row not in set(held)]
         made: dict[int, Generated] = {}
-        if free and self._writes:
+        if free and self._writer is not None:
             rooms = [min(limits[row], self.context - len(prompts[row])) for row in free]
             written = self._writer.write([prompts[row] for row in free], rooms)
             made |= zip(free, map(self._generated, written), strict=True)
         elif free:
             answers = self._freely(*([of[row] for row in free] for of in (prompts, copies, limits)))  # type: ignore[arg-type]
             made |= zip(free, answers, strict=True)
-        tasks = [copy for row in held if (copy := copies[row]) is not None]
-        kept = [0 if reusable is None else reusable[row] for row in held]
-        rows = self._copier.copy([prompts[row] for row in held], tasks, [limits[row] for row in held], kept)
-        for row, copied in zip(held, rows, strict=True):
-            text = self.tokenizer.decode(copied.written, skip_special_tokens=True)
-            made[row] = Generated(text, len(copied.written), copied.finished)
+        if held and self._copier is not None:
+            tasks = [copy for row in held if (copy := copies[row]) is not None]
+            kept = [0 if reusable is None else reusable[row] for row in held]
+            rows = self._copier.copy([prompts[row] for row in held], tasks, [limits[row] for row in held], kept)
+            for row, copied in zip(held, rows, strict=True):
+                text = self.tokenizer.decode(copied.written, skip_special_tokens=True)
+                made[row] = Generated(text, len(copied.written), copied.finished)
         return [made[row] for row in range(len(prompts))]
 
     def _freely(
@@ -169,9 +176,9 @@ class Engine:
     @torch.inference_mode()
     def next_token(self, prompts: Sequence[list[int]], tokens: Sequence[list[int]]) -> list[list[float]]:
         """Log-probabilities of the given next tokens after each prompt; what prompts have in common is read once."""
-        if self._shares:
-            states = next_states(self.model, prompts, self._read, self.tokenizer.pad_token_id, self._device)
-            log_probs = torch.log_softmax(self.model.get_output_embeddings()(states).float(), dim=-1)
+        if self.packed is not None:
+            states = next_states(self.packed, prompts, self._read)
+            log_probs = torch.log_softmax(self.packed.head(states).float(), dim=-1)
         else:
             log_probs = self._log_probs(*self._padded(prompts), 1)[:, -1]
         return [log_probs[row, torch.tensor(wanted)].tolist() for row, wanted in enumerate(tokens)]
@@ -184,6 +191,9 @@ class Engine:
         return torch.log_softmax(logits.float(), dim=-1)
 
     def _ids(self, text: str) -> list[int]:
+        if self.tokenizer.is_fast:  # the same without Transformers' wrapping, which takes as long as the tokenizer
+            ids: list[int] = self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+            return ids
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:

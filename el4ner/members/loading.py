@@ -1,6 +1,5 @@
 """A causal language model with its tokenizer, from a folder, in the asked precision."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from safetensors import SafetensorError
 
 from el4ner.errors import ModelError
 from el4ner.members.bloom import fuse_bloom
+from el4ner.members.int8 import quantise
 from el4ner.members.weights import check_model_folder
 
 
@@ -45,17 +45,8 @@ def load(folder: Path, adapter: Path | None, device: str, dtype: str) -> tuple[A
     model = _with_adapter(model, adapter).to(device).eval()
     fuse_bloom(model)
     if dtype == "int8":
-        _quantise(model)
+        quantise(model.base_model)
     return tokenizer, model
-
-
-def _quantise(model: Any) -> None:
-    """Linear layers but the output layer in 8 bits; inputs are scaled over the batch as they come."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the function is to move to another package one day
-        quantise: Any = torch.ao.quantization
-        linear = {torch.nn.Linear: quantise.per_channel_dynamic_qconfig}
-        quantise.quantize_dynamic(model.base_model, linear, dtype=torch.qint8, inplace=True)
 
 
 def _with_adapter(model: Any, adapter: Path | None) -> Any:

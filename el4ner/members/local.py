@@ -148,14 +148,15 @@ class LocalMember:
             jobs = [job for job in gathered if not job.future.cancelled()]
             for kind, run in (("generate", self._generate), ("choose", self._choose)):
                 wanted = [job for job in jobs if job.kind == kind]
-                for batch in cut_batches(wanted, self._lengths, self._config.batch_tokens):
+                padded = self.engine.packed is None
+                for batch in cut_batches(wanted, self._lengths, self._config.batch_tokens, padded=padded):
                     self._run(run, batch)
             if ended:
                 return
 
     def _lengths(self, job: _Job) -> tuple[int, int]:
         unread = self.engine.unread(job.prompt)
-        # A copy is read in pieces; what pads a batch is the first, the prompt with the first guess.
+        # A copy is read in pieces; what fills a batch is the first, the prompt with the first guess.
         first = min(DRAFT, job.answer_length) if job.copy else job.answer_length
         return unread + first, len(job.prompt) + job.answer_length
 

@@ -13,7 +13,7 @@ import torch
 from el4ner.members.prefixes import common_prefix
 
 KeyValues = list[torch.Tensor]
-"""Of each layer, the keys and values of one row: ``(2, heads, length, head size)``."""
+"""Of each layer, the keys and values of one row: ``(2, length, heads, head size)``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from el4ner.members.packed import PackedModel
 from el4ner.members.prefix_cache import PrefixCache
-from el4ner.members.prefixes import padded
 from el4ner.members.reading import Reading, shared_starts
 
 _NEUTRAL = {
@@ -38,28 +38,22 @@ class Writer:
     """Writes free answers with a model.
 
     Args:
-        model: a causal language model for which :func:`~el4ner.members.prefixes.can_share` holds.
+        model: what writes.
         cache: beginnings of prompts that it has read.
         ends: tokens that end an answer.
-        pad_id: padding token.
-        device: where the model is.
     """
 
-    def __init__(self, model: Any, cache: PrefixCache, ends: Collection[int], pad_id: int, device: str) -> None:
+    def __init__(self, model: PackedModel, cache: PrefixCache, ends: Collection[int]) -> None:
         self._model = model
         self._cache = cache
         self._ends = frozenset(ends)
-        self._pad_id = pad_id
-        self._device = device
 
     def write(self, prompts: Sequence[list[int]], limits: Sequence[int]) -> list[list[int]]:
         """The tokens of each answer, with its end token unless its limit came first."""
-        starts = shared_starts(self._model, prompts, self._cache, self._pad_id, self._device)
+        starts = shared_starts(self._model, prompts, self._cache)
         tails = [prompt[start.length :] for prompt, start in zip(prompts, starts, strict=True)]
-        reading = Reading(self._model, starts, max(map(len, prompts)) + max(limits), self._device)
-        states = reading.read(*padded(tails, self._pad_id, "right", self._device))
-        last = torch.tensor([len(tail) - 1 for tail in tails], device=self._device)
-        tokens = self._most_probable(states[torch.arange(len(tails), device=self._device), last])
+        reading = Reading(self._model, starts, max(map(len, prompts)) + max(limits))
+        tokens = self._most_probable(reading.read_last(tails))
         answers: list[list[int]] = [[] for _ in prompts]
         rows = list(range(len(prompts)))
         while True:
@@ -70,12 +64,11 @@ class Writer:
                 return answers
             if len(going) < len(rows):
                 rows = [rows[at] for at in reading.retain(going)]
-            ids = [answers[row][-1:] for row in rows]
-            tokens = self._most_probable(reading.read(*padded(ids, self._pad_id, "right", self._device))[:, -1])
+            tokens = self._most_probable(reading.read_last([answers[row][-1:] for row in rows]))
 
     def _most_probable(self, states: torch.Tensor) -> list[int]:
         """The most probable next token of each row, from its last hidden state ``(rows, hidden)``."""
-        tokens: list[int] = self._model.get_output_embeddings()(states).argmax(-1).tolist()
+        tokens: list[int] = self._model.head(states).argmax(-1).tolist()
         return tokens
 
     def _is_done(self, answer: list[int], limit: int) -> bool:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -156,6 +156,7 @@ def stepped(task: CopyTask, limit: int, prefer: Callable[[Sequence[int]], tuple[
     st.integers(1, 300),
     st.sampled_from([(1, 1), (3, 2), (32, 6)]),
 )
+@example([0, OPEN, OPEN, OPEN], set(), 0, 0.5, 5, (1, 1))  # cut where only a closing mark is missing
 def test_drafting_gives_the_stepwise_answer(
     source: list[int], inside: set[int], seed: int, bias: float, limit: int, sizes: tuple[int, int]
 ):

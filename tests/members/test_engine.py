@@ -16,6 +16,7 @@ from hypothesis import strategies as st  # noqa: E402
 from el4ner.errors import ModelError  # noqa: E402
 from el4ner.members.base import Message  # noqa: E402
 from el4ner.members.engine import Engine  # noqa: E402
+from el4ner.members.int8 import Int8Linear  # noqa: E402
 
 TEXTS = ["It snowed .", "Mira Solberg opened a bakery in Tromso last May .", "林晓梅在青岛的海风公司工作。", "Bexley"]
 FREE = 10
@@ -181,10 +182,10 @@ def test_an_adapter_that_would_leave_the_base_model_as_it_is_is_refused(tiny_mod
 
 def test_eight_bits_say_nearly_the_same(tiny_model: Callable[..., Path]):
     exact, rough = (Engine(tiny_model("qwen3"), None, "cpu", dtype, {}) for dtype in ("float32", "int8"))
-    kinds = {
-        type(module).__module__ for module in rough.model.base_model.modules() if "Linear" in type(module).__name__
+    assert rough.packed is not None
+    assert {type(module) for module in rough.model.base_model.modules() if "Linear" in type(module).__name__} == {
+        Int8Linear
     }
-    assert kinds and all("quantized" in kind for kind in kinds)
     prompts = [exact.prompt(ask(text)) for text in TEXTS]
     wanted = [[3, 4, 5]] * len(prompts)
     for one, other in zip(exact.next_token(prompts, wanted), rough.next_token(prompts, wanted), strict=True):
@@ -194,3 +195,13 @@ def test_eight_bits_say_nearly_the_same(tiny_model: Callable[..., Path]):
     limits = [copy.longest for copy in copies if copy]
     for text, out in zip(TEXTS, rough.generate(prompts, copies, limits), strict=True):
         assert out.finished and letters(out.text) == letters(exact.tokenizer.decode(exact.copy_task(text).source))
+
+
+def test_eight_bits_scale_each_token_by_itself():
+    torch.manual_seed(1)
+    linear = torch.nn.Linear(48, 20)
+    rough, inputs = Int8Linear(linear), torch.randn(6, 48) + torch.randn(6, 1)
+    found = rough(inputs)
+    assert torch.allclose(found, linear(inputs), atol=0.05)
+    assert torch.equal(found, torch.cat([rough(row) for row in inputs.split(1)]))
+    assert torch.equal(rough(torch.cat([inputs, 1000 * inputs]))[:6], found)

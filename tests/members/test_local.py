@@ -86,7 +86,6 @@ def test_requests_at_once_are_answered_in_one_batch(member_of: MakeMember, monke
     member = member_of("qwen3", batch_tokens=50_000)
     generated, chosen = counted(monkeypatch, member, "generate"), counted(monkeypatch, member, "next_token")
     monkeypatch.setattr("el4ner.members.local.GATHER_S", 0.5)
-    monkeypatch.setattr("el4ner.members.batches.WORTH", 10_000)
     requests = [extract(TEXTS[i % 4], 5 + i, copy=False) for i in range(12)]
     results = answers(member, requests + [classify(text, ":", "=") for text in TEXTS], together=True)
     assert generated == [12] and chosen == [4]
@@ -102,20 +101,23 @@ def test_batches_keep_to_batch_tokens(member_of: MakeMember, monkeypatch: pytest
     assert sum(sizes) == 7 and max(sizes) < 4
 
 
-@given(st.lists(st.tuples(st.integers(1, 300), st.integers(0, 900)), max_size=40), st.integers(64, 500))
-def test_cut_batches_loses_nothing_and_bounds_what_is_computed_and_held(jobs: list[tuple[int, int]], batch_tokens: int):
-    batches = cut_batches(jobs, lambda job: (job[0], job[0] + job[1]), batch_tokens)
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(0, 900)), max_size=40), st.integers(64, 500), st.booleans())
+def test_cut_batches_loses_nothing_and_bounds_what_is_computed_and_held(
+    jobs: list[tuple[int, int]], batch_tokens: int, padded: bool
+):
+    batches = cut_batches(jobs, lambda job: (job[0], job[0] + job[1]), batch_tokens, padded=padded)
     assert sorted(job for batch in batches for job in batch) == sorted(jobs)
     for batch in batches:
         if len(batch) > 1:
-            assert len(batch) * max(compute for compute, _ in batch) <= batch_tokens
+            computed = [compute for compute, _ in batch]
+            assert (len(batch) * max(computed) if padded else sum(computed)) <= batch_tokens
             assert len(batch) * max(compute + known for compute, known in batch) <= HELD * batch_tokens
 
 
-def test_short_jobs_are_not_padded_to_long_ones_where_the_batch_is_large_enough():
-    jobs = [100] * 10 + [10] * 10
-    assert cut_batches(jobs, lambda job: (job, job), 4000) == [[100] * 10, [10] * 10]
-    assert cut_batches([100, 100, 10], lambda job: (job, job), 4000) == [[100, 100, 10]]
+def test_batches_are_as_large_as_may_be_and_like_lengths_stand_together():
+    jobs = [10, 100, 10, 100, 10, 100]
+    assert cut_batches(jobs, lambda job: (job, job), 230) == [[100, 100], [100, 10, 10, 10]]
+    assert cut_batches(jobs, lambda job: (job, job), 230, padded=True) == [[100, 100], [100, 10], [10, 10]]
 
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=8))

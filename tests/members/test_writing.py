@@ -40,7 +40,7 @@ def prompts_of(seed: int, vocabulary: int) -> list[list[int]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_are_those_of_greedy_generation(tiny_model: Any, name: str, cache_mib: int):
     engine = fresh(tiny_model, name, cache_mib)
-    assert engine._writes
+    assert engine._writer is not None
     for seed in range(4):
         prompts = prompts_of(seed, engine.model.config.vocab_size)
         limits = [random.Random(seed * 100 + n).randrange(1, 20) for n in range(len(prompts))]
