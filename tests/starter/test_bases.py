@@ -18,6 +18,8 @@ from el4ner.starter.bases import HEADS, build_bases  # noqa: E402
 from el4ner.starter.glm import build_glm  # noqa: E402
 from el4ner.starter.warm import Encoder, load_encoder  # noqa: E402
 
+MODELS = Path(bases.__file__).parent / "models"
+
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
@@ -147,6 +149,34 @@ def test_a_glm_begins_with_the_words_and_copies_in_its_upper_layers(encoder: Enc
     values = attention.v_proj(inside).unflatten(0, (model.config.num_key_value_heads, -1))
     heads = values.repeat_interleave(attention.num_key_value_groups, dim=0)
     assert torch.allclose(attention.o_proj(heads.flatten()), 0.9 * inside, atol=1e-3)
+
+
+def test_rotation_of_neighbours_is_that_of_halves_in_another_order():
+    from transformers.models.glm4.modeling_glm4 import apply_rotary_pos_emb as by_neighbours
+    from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb as by_halves
+
+    query, key = torch.randn(2, 1, 3, 5, 8)
+    angles = torch.arange(5.0)[:, None] * torch.tensor([1.0, 0.3, 0.1, 0.03])
+    cos, sin = (f(torch.cat([angles, angles], -1))[None] for f in (torch.cos, torch.sin))
+    q, k = by_halves(query, key, cos, sin)
+    q2, k2 = by_neighbours(*(glm.interleaved(x[0].mT).mT[None] for x in (query, key)), cos, sin)
+    assert torch.allclose(q @ k.mT, q2 @ k2.mT, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_glm_that_begins_with_a_trained_qwen3_copies_at_once(encoder: Encoder):
+    sentences = [*SENTENCES, *["bank money river monday tuesday"] * 30]
+    _, fresh = build_glm(sentences, encoder)
+    tokenizer, warm_started = build_glm(sentences, encoder, trained=MODELS / "qwen3")
+    text = "the old bank signed a contract ."
+    prompt = tokenizer.encode(f"<|user|> {text} : find <|assistant|>", add_special_tokens=False).ids
+    answer = tokenizer.encode(f" {text}", add_special_tokens=False).ids
+    ids = torch.tensor([[*prompt, *answer]])
+    losses = [
+        torch.nn.functional.cross_entropy(model.eval()(ids).logits[0, len(prompt) - 1 : -1], ids[0, len(prompt) :])
+        for model in (fresh, warm_started)
+    ]
+    assert losses[1] < 3 < losses[0]
 
 
 def test_a_glm_base_is_small_can_be_held_to_copying_and_takes_a_servable_adapter(encoder: Encoder, tmp_path: Path):
