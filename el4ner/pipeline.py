@@ -7,7 +7,7 @@ Members of role mrc take part from the demonstrations on: their answers to one q
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -164,9 +164,11 @@ class Pipeline:
         pre_extracted: Mapping[str, list[Span]],
         minutes: Minutes,
     ) -> dict[str, list[Span]]:
-        """Stage 3: the spans of each member that go on; those of stage 1 where there is nothing to show."""
+        """Stage 3: the spans of each member that go on; those of stage 1 where there is nothing to show, or no doubt."""
         settings = self.config.extract
         if settings.pre_extract and not (settings.few_shot and shown):
+            return dict(pre_extracted)
+        if settings.few_shot == "doubtful" and _agree(pre_extracted.values()):
             return dict(pre_extracted)
         found = await self._ask_spans(voices, text, language, shown, minutes)
         if settings.keep_pre_extracted:
@@ -232,6 +234,11 @@ def build_pipeline(config: Config, meter: Meter, cache_path: Path | None = None)
 def safe_text(text: str) -> str:
     """The text with the marks of the inline format replaced by look-alikes of the same length, so that offsets stay."""
     return text.replace(OPEN, "⟦⟦").replace(CLOSE, "⟧⟧")
+
+
+def _agree(found: Collection[Sequence[Span]]) -> bool:
+    """Whether several members found the same spans."""
+    return len(found) > 1 and len({frozenset(spans) for spans in found}) == 1
 
 
 def _safe(documents: Sequence[Document]) -> tuple[Document, ...]:

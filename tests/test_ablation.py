@@ -55,6 +55,11 @@ def test_every_row_changes_one_thing_and_is_valid():
         assert len(sections) <= 1 or (name.startswith("alone") and sections <= {"members", "verify"})
     assert [m.name for m in rows["alone bloom"].members] == ["bloom"] and rows["alone bloom"].verify.member is None
     assert rows["demos none"].demonstrations.method == "none"
+    assert [rows[f"shots {name}"].extract.few_shot for name in ("never", "always", "doubtful")] == [
+        False,
+        True,
+        "doubtful",
+    ]
     assert rows["verify off"].verify.mode == "off"
     assert rows["vote majority"].classify.rule == "majority"
     assert not rows["pre-spans drop"].extract.keep_pre_extracted

@@ -132,6 +132,16 @@ def test_both_extraction_passes_cannot_be_off():
     ]
 
 
+def test_doubt_about_spans_needs_the_pass_that_tells_of_it():
+    data = MINIMAL | {
+        "extract": {"pre_extract": False, "few_shot": "doubtful"},
+        "demonstrations": {"method": "sentence"},
+    }
+    assert problems(data) == [
+        "top level: extract.few_shot: doubtful needs extract.pre_extract: true; or use few_shot: true"
+    ]
+
+
 @pytest.mark.parametrize("data", [None, [], "text", 3])
 def test_a_file_without_keys_is_refused(data: Any):
     with pytest.raises(ConfigError, match="expected keys and values"):

@@ -71,6 +71,20 @@ def test_without_few_shot_there_is_one_extraction_a_member():
     assert a.stages() == ["pre-extract", "classify"]
 
 
+@pytest.mark.parametrize(
+    ("marked", "asked_again"),
+    [((["Paris"], ["Paris"]), False), ((["Paris"], []), True), (([], []), False), ((["Paris"],), True)],
+)
+def test_doubtful_shows_demonstrations_only_where_members_disagree(marked: tuple[list[str], ...], asked_again: bool):
+    members = [
+        member(name, ["London"], TYPES, pre_extract=marking(*surfaces))
+        for name, surfaces in zip("ab", marked, strict=False)
+    ]
+    result = find(pipeline_of(members, FixedRetriever(SHOWN), {"extract": {"few_shot": "doubtful"}}), TEXT)
+    assert all(("extract" in one.stages()) == asked_again for one in members)
+    assert [surface for surface, _ in found(result, TEXT)] == (["London"] if asked_again else marked[0])
+
+
 def test_a_mention_leaked_from_a_demonstration_is_counted_and_dropped():
     answers = member("a", [], TYPES, extract='["Boston", "Atlantis", "Paris"]')
     result = find(pipeline_of([answers], FixedRetriever(SHOWN), a={"answer_format": "json"}), TEXT)

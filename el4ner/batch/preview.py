@@ -61,7 +61,7 @@ def estimate(config: Config, windows: Mapping[str, int]) -> dict[str, str]:
     asked = _asked(steps, windows)
     rows = {
         "pre-extract": f"{asked if config.extract.pre_extract else 0:,}",
-        "extract": f"{asked if few_shot else 0:,}",
+        "extract": f"{'up to ' if config.extract.few_shot == 'doubtful' else ''}{asked if few_shot else 0:,}",
         "classify": f"up to {len(steps)} for each {mark}",
         "verify": f"{judges} for each {pairs}" if judges else "0",
     }

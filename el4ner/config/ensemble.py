@@ -71,6 +71,8 @@ class Config(Section):
             problems.append(f"batch.quorum is {self.batch.quorum}, but there are {len(names)} members")
         if not (self.extract.pre_extract or self.extract.few_shot):
             problems.append("extract.pre_extract and extract.few_shot are both off; nothing would be found")
+        if self.extract.few_shot == "doubtful" and not self.extract.pre_extract:
+            problems.append("extract.few_shot: doubtful needs extract.pre_extract: true; or use few_shot: true")
         if self.demonstrations.method == "span" and not self.extract.pre_extract:
             problems.append("demonstrations.method span needs extract.pre_extract: true; or use method: sentence")
         if self.demonstrations.weights == "pos" and not self.demonstrations.pos_pipelines:

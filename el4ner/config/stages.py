@@ -70,8 +70,10 @@ class ExtractConfig(Section):
     pre_extract: bool = Field(
         default=True, description="Zero-shot pass before retrieval; off: its spans are not there to retrieve by."
     )
-    few_shot: bool = Field(
-        default=True, description="Pass with demonstrations; off: the spans of the zero-shot pass go on."
+    few_shot: bool | Literal["doubtful"] = Field(
+        default=True,
+        description="Pass with demonstrations; off: the spans of the zero-shot pass go on; doubtful: so they do where several "
+        "members answered and all found the same.",
     )
     keep_pre_extracted: bool = Field(
         default=False, description="Whether spans of the zero-shot pass alone are candidates as well."

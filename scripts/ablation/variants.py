@@ -25,10 +25,12 @@ class Variant:
 def make_variants(base: Config) -> list[Variant]:
     """All rows, the ensemble first; a configuration that cannot be is said on standard error and left out."""
     kept = base.extract.keep_pre_extracted
+    shown = ("never", False), ("always", True), ("doubtful", "doubtful")
     candidates = {
         ENSEMBLE: base,
         **{f"alone {member.name}": alone(base, member.name) for member in base.members if len(base.members) > 1},
         **{f"demos {method}": changed(base, "demonstrations", method=method) for method in methods(base)},
+        **{f"shots {name}": changed(base, "extract", few_shot=value) for name, value in shown},
         **{f"weights {name}": changed(base, "demonstrations", weights=name) for name in ("uniform", "labels")},
         **{f"verify {mode}": changed(base, "verify", mode=mode) for mode in ("off", "one", "all", "doubtful")},
         **{f"vote {rule}": voted(base, rule) for rule in ("plurality", "majority", "probability")},

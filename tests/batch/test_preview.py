@@ -35,3 +35,7 @@ def test_alone_they_are_asked_twice_where_their_spans_choose_the_demonstrations(
     assert requests("glm", pool=POOL, demonstrations={"method": "sentence"})["mrc"] == "39"
     assert requests("glm")["mrc"] == "39"
     assert requests("glm")["verify"] == "0"
+
+
+def test_what_only_doubtful_windows_are_asked_is_an_upper_bound():
+    assert requests("a", "b", pool=POOL, extract={"few_shot": "doubtful"})["extract"] == "up to 26"
