@@ -77,6 +77,15 @@ def load_model(config: TrainConfig) -> Any:
     return _load(transformers.AutoModelForCausalLM, config.model, **settings)
 
 
+def load_weights(folder: str) -> Any:
+    """The model of a folder in float32.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    return _load(transformers.AutoModelForCausalLM, folder, dtype="float32", use_safetensors=True)
+
+
 def device_of(config: TrainConfig) -> str:
     """``cpu`` or ``cuda``: where the run computes."""
     on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())
