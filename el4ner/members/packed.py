@@ -4,7 +4,7 @@ Of most tokens of a prompt nobody asks for the last hidden state: their keys and
 layer's queries, output projection and feed-forward part, a fifth of a small model's work on such a token, are left out for them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from el4ner.members.bloom import FusedAttention
 from el4ner.members.layout import NAME, Layout
 from el4ner.members.prefixes import takes_positions, unwrapped
 
-SPARED = frozenset({"q_proj", "o_proj", "out_proj", "dense", "fc1", "fc2", "mlp", "project_out"})
-"""Parts of a last layer, and what follows it, that treat every token by itself and give no keys and values."""
+SPARED = frozenset({"q_proj", "o_proj", "out_proj", "dense", "fc1", "fc2", "mlp"})
+"""Parts of a layer that treat every token by itself and give no keys and values."""
 
 
 class PackedModel:
@@ -45,9 +45,8 @@ class PackedModel:
         self.layers = len(DynamicCache(config=unwrapped(model).config).layers)
         self._takes_positions = takes_positions(self._inner)
         self._asked = _Asked()
-        self._hooks = (
-            [hook for part in _spared(self._inner, self.layers) for hook in self._asked.narrow(part)] if sparing else []
-        )
+        parts = _after_the_keys(self._inner, self.layers) if sparing else []
+        self._hooks = [hook for part in parts for hook in self._asked.narrow(part)]
 
     def forward(self, ids: Sequence[int], layout: Layout, cache: Cache, asked: torch.Tensor) -> torch.Tensor:
         """Read the next tokens of all rows, row after row; the last hidden states of those asked for.
@@ -104,16 +103,22 @@ class _Asked:
         return [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
 
 
-def _spared(inner: nn.Module, layers: int) -> list[nn.Module]:
-    """The parts of a model that need not compute for tokens that nobody asks for; none inside another."""
-    stacks = [m for m in inner.modules() if isinstance(m, nn.ModuleList) and len(m) == layers]
-    found: dict[str, nn.Module] = {}
-    for top in [
-        stacks[0][-1] if stacks else nn.Module(),
-        *(m for n, m in inner.named_modules() if n.endswith("project_out")),
-    ]:
-        for name, part in top.named_modules(prefix="project_out" if isinstance(top, nn.Linear) else ""):
-            inside = any(name.startswith(f"{outer}.") for outer in found)
-            if name.rsplit(".", 1)[-1] in SPARED and not inside:
-                found[name] = part
-    return list(found.values())
+def _after_the_keys(inner: nn.Module, layers: int) -> list[nn.Module]:
+    """The parts of a model that need not compute for tokens whose last hidden state nobody asks for."""
+    stacks = (
+        (owner, part)
+        for owner in inner.modules()
+        for part in owner.children()
+        if isinstance(part, nn.ModuleList) and len(part) == layers
+    )
+    owner, stack = next(stacks, (inner, None))
+    following = getattr(owner, "project_out", None)  # OPT's way from the layers' width to that of its words
+    return [] if stack is None else [*_spared(stack[-1]), *([] if following is None else [following])]
+
+
+def _spared(part: nn.Module) -> Iterator[nn.Module]:
+    for name, child in part.named_children():
+        if name in SPARED:
+            yield child
+        else:
+            yield from _spared(child)
