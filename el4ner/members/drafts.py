@@ -53,13 +53,13 @@ class Copier:
         going = [number for number, row in enumerate(rows) if not row.done]
         if going:
             room = max(len(prompts[number]) + MARKED * len(tasks[number].source) for number in going)
-            reading = Reading(self._model, [starts[number] for number in going], int(room) + DRAFT)
-            self._round(reading, [rows[number] for number in going])
-            for place, number in enumerate(going):
-                if reusable[number] > starts[number].length:
-                    beginning = prompts[number][: reusable[number]]
-                    self._cache.put(beginning, reading.beginning(place, len(beginning)))
-            self._finish(reading, [rows[number] for number in going])
+            with Reading(self._model, [starts[number] for number in going], int(room) + DRAFT) as reading:
+                self._round(reading, [rows[number] for number in going])
+                for place, number in enumerate(going):
+                    if reusable[number] > starts[number].length:
+                        beginning = prompts[number][: reusable[number]]
+                        self._cache.put(beginning, reading.beginning(place, len(beginning)))
+                self._finish(reading, [rows[number] for number in going])
         for row in rows:
             self._remember(row)
         return rows

@@ -13,6 +13,7 @@ from torch import nn
 from transformers.cache_utils import Cache, DynamicCache
 
 from el4ner.members.bloom import FusedAttention
+from el4ner.members.buffers import Buffers
 from el4ner.members.layout import NAME, Layout
 from el4ner.members.prefixes import takes_positions, unwrapped
 
@@ -33,6 +34,7 @@ class PackedModel:
         head: its output layer.
         like: an empty 4-dimensional tensor of its device and precision.
         layers: how many layers hold keys and values.
+        buffers: memory for them.
     """
 
     def __init__(self, model: Any, device: str, *, sparing: bool = True) -> None:
@@ -43,6 +45,7 @@ class PackedModel:
         self._inner = unwrapped(model).base_model
         self.like = torch.zeros(1, 1, 1, 1, dtype=self._inner.get_input_embeddings().weight.dtype, device=device)
         self.layers = len(DynamicCache(config=unwrapped(model).config).layers)
+        self.buffers = Buffers()
         self._takes_positions = takes_positions(self._inner)
         self._asked = _Asked()
         parts = _after_the_keys(self._inner, self.layers) if sparing else []

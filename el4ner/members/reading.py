@@ -6,11 +6,12 @@ does taking rows out; small models spend much of their time on that.
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from el4ner.members.buffers import Buffers
 from el4ner.members.layout import Layout
 from el4ner.members.packed import PackedModel
 from el4ner.members.prefix_cache import NOTHING, Beginning, KeyValues, PrefixCache
@@ -34,7 +35,7 @@ class Reading:
         self._lengths = [start.length for start in starts]
         self._before = list(self._lengths)
         self._capacity = max(room, *self._lengths)
-        self._layers = [_Layer(len(starts)) for _ in range(model.layers)]
+        self._layers = [_Layer(len(starts), model.buffers) for _ in range(model.layers)]
         self._cache = _Rows(layers=list(self._layers))
         if any(self._lengths):
             for index, layer in enumerate(self._layers):
@@ -66,6 +67,14 @@ class Reading:
         """Read the next tokens of each row; the state of the last one of each, ``(rows, hidden)``."""
         return self.read(rows, [end - 1 for end in accumulate(map(len, rows))])
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the buffers back for the next reading; nothing can be read any more."""
+        for layer in self._layers:
+            layer.release()
+
     def keep(self, kept: Sequence[int]) -> None:
         """Forget all but the first ``kept`` of the tokens that each row read last."""
         self._lengths = [before + count for before, count in zip(self._before, kept, strict=True)]
@@ -96,12 +105,13 @@ class _Rows(Cache):  # type: ignore[misc]
 class _Layer(DynamicLayer):  # type: ignore[misc]
     """One layer's keys and values: the first rows of a buffer ``(2, rows, capacity, heads, head size)``, filled from the left.
 
-    Places that no token has filled yet are hidden from attention, but they are zero: what is hidden is still multiplied.
+    Places that no token has filled yet are hidden from attention, but they hold numbers: what is hidden is still multiplied.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, buffers: Buffers) -> None:
         super().__init__()
         self._rows = rows
+        self._buffers = buffers
         self._buffer: torch.Tensor | None = None
         self._layout: Layout | None = None
         self._capacity = 0
@@ -109,7 +119,7 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
     def begin(self, rows: Sequence[torch.Tensor | None], capacity: int) -> None:
         """Start with what rows have read already, ``(2, length, heads, head size)`` each."""
         like = next(row for row in rows if row is not None)
-        self._buffer = like.new_zeros((2, self._rows, capacity, *like.shape[2:]))
+        self._buffer = self._buffers.take((2, self._rows, capacity, *like.shape[2:]), like)
         for number, row in enumerate(rows):
             if row is not None:
                 self._buffer[:, number, : row.shape[1]] = row
@@ -147,14 +157,22 @@ class _Layer(DynamicLayer):  # type: ignore[misc]
         assert self._buffer is not None
         return self._buffer[:, row, :length].clone()
 
+    def release(self) -> None:
+        """Give the buffer back."""
+        if self._buffer is not None:
+            self._buffers.give(self._buffer)
+            self._buffer = None
+
     def _wide_enough(self, like: torch.Tensor) -> torch.Tensor:
-        if self._buffer is None:
-            self._buffer = like.new_zeros((2, self._rows, self._capacity, like.shape[1], like.shape[3]))
-        elif self._buffer.shape[2] < self._capacity:
-            old = self._buffer
-            self._buffer = old.new_zeros((2, self._rows, self._capacity, *old.shape[3:]))
-            self._buffer[:, :, : old.shape[2]] = old
-        return self._buffer
+        old = self._buffer
+        if old is None or old.shape[2] < self._capacity:
+            shape = (2, self._rows, self._capacity, like.shape[1], like.shape[3])
+            self._buffer = self._buffers.take(shape, like)
+            if old is not None:
+                self._buffer[:, :, : old.shape[2]] = old
+                self._buffers.give(old)
+            return self._buffer
+        return old
 
 
 def pack(model: Any, device: str) -> PackedModel | None:
@@ -176,10 +194,10 @@ def pack(model: Any, device: str) -> PackedModel | None:
 def _reads_alike(packed: PackedModel, inner: Any) -> bool:
     rows = [[1, 2, 3], [2], [3, 1]]
     try:
-        reading = Reading(packed, [NOTHING] * len(rows), 2)
-        reading.read(rows, [])
-        reading.keep([2, 1, 1])
-        found = reading.read([[3], [1, 2], [2]], [0, 2, 3])
+        with Reading(packed, [NOTHING] * len(rows), 2) as reading:
+            reading.read(rows, [])
+            reading.keep([2, 1, 1])
+            found = reading.read([[3], [1, 2], [2]], [0, 2, 3])
         whole = [[1, 2, 3], [2, 1, 2], [3, 2]]
         alone = [inner(input_ids=torch.tensor([row], device=packed.device)).last_hidden_state[0, -1] for row in whole]
     except (TypeError, RuntimeError, ValueError, AttributeError, LookupError):
@@ -191,8 +209,8 @@ def _reads_alike(packed: PackedModel, inner: Any) -> bool:
 def next_states(model: PackedModel, prompts: Sequence[list[int]], cache: PrefixCache) -> torch.Tensor:
     """The last hidden state of each prompt, ``(prompts, hidden)``; what prompts have in common is read once."""
     starts = shared_starts(model, prompts, cache)
-    reading = Reading(model, starts, max(map(len, prompts)))
-    return reading.read_last([prompt[start.length :] for prompt, start in zip(prompts, starts, strict=True)])
+    with Reading(model, starts, max(map(len, prompts))) as reading:
+        return reading.read_last([prompt[start.length :] for prompt, start in zip(prompts, starts, strict=True)])
 
 
 def shared_starts(model: PackedModel, prompts: Sequence[list[int]], cache: PrefixCache) -> list[Beginning]:
@@ -207,11 +225,11 @@ def shared_starts(model: PackedModel, prompts: Sequence[list[int]], cache: Prefi
     if not shared:
         return starts
     beginnings = [prompts[group[0]][:length] for group, length in shared]
-    reading = Reading(model, [NOTHING] * len(shared), max(map(len, beginnings)))
-    reading.read(beginnings, [])
-    for number, (group, length) in enumerate(shared):
-        read = reading.beginning(number, length)
-        cache.put(beginnings[number], read)
-        for row in group:
-            starts[row] = Beginning(read, length)
+    with Reading(model, [NOTHING] * len(shared), max(map(len, beginnings))) as reading:
+        reading.read(beginnings, [])
+        for number, (group, length) in enumerate(shared):
+            read = reading.beginning(number, length)
+            cache.put(beginnings[number], read)
+            for row in group:
+                starts[row] = Beginning(read, length)
     return starts

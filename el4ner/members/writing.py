@@ -52,10 +52,13 @@ class Writer:
         """The tokens of each answer, with its end token unless its limit came first."""
         starts = shared_starts(self._model, prompts, self._cache)
         tails = [prompt[start.length :] for prompt, start in zip(prompts, starts, strict=True)]
-        reading = Reading(self._model, starts, max(map(len, prompts)) + max(limits))
+        with Reading(self._model, starts, max(map(len, prompts)) + max(limits)) as reading:
+            return self._answers(reading, tails, limits)
+
+    def _answers(self, reading: Reading, tails: Sequence[list[int]], limits: Sequence[int]) -> list[list[int]]:
         tokens = self._most_probable(reading.read_last(tails))
-        answers: list[list[int]] = [[] for _ in prompts]
-        rows = list(range(len(prompts)))
+        answers: list[list[int]] = [[] for _ in tails]
+        rows = list(range(len(tails)))
         while True:
             for row, token in zip(rows, tokens, strict=True):
                 answers[row].append(token)

@@ -6,13 +6,14 @@ Training and inference render through this module alone.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from el4ner.config import Config, LabelConfig, Language
 from el4ner.errors import ConfigError
 from el4ner.prompts.copying import write_copy
 from el4ner.prompts.formats import AnswerFormat
 from el4ner.prompts.messages import Message
-from el4ner.prompts.styles import TEMPLATES, Style, style_names
+from el4ner.prompts.styles import REMEMBERED, TEMPLATES, style_names, style_of
 from el4ner.text.candidates import words
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
@@ -34,7 +35,7 @@ class Prompts:
 
     def __init__(self, style: str, labels: Sequence[LabelConfig], none_words: dict[Language, str]) -> None:
         self.style = style
-        self._templates = Style(_ROOT, style)
+        self._templates = style_of(_ROOT, style)
         self._labels = tuple(labels)
         self._none_words = none_words
 
@@ -120,7 +121,8 @@ class Prompts:
     def _system(self, stage: str, language: Language, **values: str) -> tuple[Message, ...]:
         spoken = self.words(language)
         labels = [{"word": label.word(spoken), "definition": label.definition(spoken)} for label in self._labels]
-        content = self._render(stage, "system", language, labels=labels, none_word=self.none_word(language), **values)
+        template = self._template(stage, "system", language)
+        content = self._templates.render(template, labels=labels, none_word=self.none_word(language), **values)
         return (Message("system", content),) if content else ()
 
     def _candidate(self, stage: str, language: Language, text: str, span: Span, **values: str) -> Message:
@@ -130,11 +132,10 @@ class Prompts:
         )  # fmt: skip
 
     def _user(self, stage: str, language: Language, **values: str) -> Message:
-        return Message("user", self._render(stage, "user", language, **values))
+        return Message("user", self._templates.render_known(self._template(stage, "user", language), **values))
 
-    def _render(self, stage: str, role: str, language: Language, **values: object) -> str:
-        folder = language if language in self._templates.languages else "any"
-        return self._templates.render(f"{folder}/{stage}.{role}", **values)
+    def _template(self, stage: str, role: str, language: Language) -> str:
+        return f"{language if language in self._templates.languages else 'any'}/{stage}.{role}"
 
 
 def styles() -> list[str]:
@@ -142,6 +143,7 @@ def styles() -> list[str]:
     return style_names(_ROOT)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _excerpt(text: str, span: Span, beside: int = 2) -> str:
     """The marked span with the words (or CJK characters) beside it."""
     before = [word.start for word in words(text[: span.start])][-beside:]
