@@ -55,6 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add("--data-root", type=Path, default=DATA_ROOT, metavar="DIR", help="where the default gold files lie")
     add("--limit", type=positive, metavar="N", help="documents of each file, at even distances (default: all)")
+    add(
+        "--unseen",
+        type=positive,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="only documents that --limit N would leave out, for each N: those that no setting was chosen on",
+    )
     add("--only", nargs="+", default=["*"], metavar="GLOB", help="rows besides the ensemble, for instance 'alone *'")
     add("--output", type=Path, default=Path("out/ablation"), metavar="DIR", help="folder (default: %(default)s)")
     add("--samples", type=positive, default=1000, metavar="N", help="bootstrap samples (default: %(default)s)")
@@ -78,7 +86,8 @@ def ablate(options: argparse.Namespace) -> None:
         for v in make_variants(config)
         if v.name == ENSEMBLE or any(fnmatchcase(v.name, glob) for glob in options.only)
     ]
-    gold = dict(zip(set_names(paths), [spread(read_gold(path), options.limit) for path in paths], strict=True))
+    documents = [spread(unseen(read_gold(path), options.unseen), options.limit) for path in paths]
+    gold = dict(zip(set_names(paths), documents, strict=True))
     costs = asyncio.run(measure(config, named, gold, options.output, options.cache))
     blocks = [
         Block(
@@ -94,6 +103,19 @@ def spread(documents: Sequence[Document], limit: int | None) -> list[Document]:
     """At most ``limit`` documents at even distances, so that a file sorted by source is not cut to its first source."""
     count = len(documents) if limit is None else min(limit, len(documents))
     return [documents[place * len(documents) // count] for place in range(count)]
+
+
+def unseen(documents: Sequence[Document], limits: Sequence[int]) -> list[Document]:
+    """Those that none of the limits takes.
+
+    Raises:
+        InputError: there are none.
+    """
+    taken = {document.id for limit in limits for document in spread(documents, limit)}
+    rest = [document for document in documents if document.id not in taken]
+    if not rest:
+        raise InputError(f"--unseen {' '.join(map(str, limits))} leaves none of {len(documents)} documents")
+    return rest
 
 
 def set_names(paths: Sequence[Path]) -> list[str]:

@@ -85,6 +85,14 @@ def test_a_limit_takes_documents_from_the_whole_file():
     assert ablate.spread(documents, None) == ablate.spread(documents, 99) == documents
 
 
+def test_unseen_documents_are_those_that_no_limit_takes():
+    documents = [Document(str(number), "x") for number in range(10)]
+    assert [document.id for document in ablate.unseen(documents, [4, 2])] == ["1", "3", "4", "6", "8", "9"]
+    assert ablate.unseen(documents, []) == documents
+    with pytest.raises(ablate.InputError, match="--unseen 99 leaves none of 10 documents"):
+        ablate.unseen(documents, [99])
+
+
 def test_gold_files_are_told_apart():
     assert ablate.set_names([Path("/data/one/dev.jsonl"), Path("/data/two.conll")]) == ["one", "two"]
     with pytest.raises(ablate.InputError, match="share a name"):
