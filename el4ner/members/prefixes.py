@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
@@ -100,15 +100,12 @@ def can_share(model: Any) -> bool:
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
-def padded(
-    rows: Sequence[list[int]], pad_id: int, side: Literal["left", "right"] = "left", device: str = "cpu"
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, each ``(rows, longest)`` int64."""
+def padded(rows: Sequence[list[int]], pad_id: int, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, each ``(rows, longest)`` int64, padded on the left."""
     width = max(map(len, rows))
 
     def tensor(parts: Sequence[list[int]], fill: int) -> torch.Tensor:
-        gaps = [[fill] * (width - len(part)) for part in parts]
-        filled = [gap + part if side == "left" else part + gap for gap, part in zip(gaps, parts, strict=True)]
+        filled = [[fill] * (width - len(part)) + part for part in parts]
         return torch.tensor(filled, device=device, dtype=torch.long)
 
     return tensor(rows, pad_id), tensor([[1] * len(row) for row in rows], 0)

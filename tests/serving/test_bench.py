@@ -23,10 +23,12 @@ TEXTS = ("Anna Holm lives in Oslo.", "Oslo is cold.")
 
 
 def ensemble(server: ScriptedServer) -> Config:
-    """The served starter, all of its members on one scripted server."""
+    """The served starter, all of its members on one scripted server; they agree, and are shown demonstrations all the same."""
     config = load_config(ROOT / "configs" / "starter-vllm.yaml")
     members = tuple(member.model_copy(update={"endpoint": server.endpoint}) for member in config.members)
-    return config.model_copy(update={"members": members})
+    return config.model_copy(
+        update={"members": members, "extract": config.extract.model_copy(update={"few_shot": True})}
+    )
 
 
 def answer(body: Any) -> Reply:
