@@ -1,6 +1,7 @@
 """``python -m el4ner.train``: tune a causal language model on the pipeline's own prompts."""
 
 import argparse
+import contextlib
 import json
 import logging
 import shutil
@@ -216,8 +217,12 @@ def _average_parser() -> argparse.ArgumentParser:
 
 
 def _weighted(text: str) -> tuple[Path, float]:
-    folder, _, weight = text.partition("=")
-    return Path(folder), float(weight or 1)
+    """``DIR=WEIGHT``; what does not end with a number is a folder's name as a whole."""
+    folder, sign, weight = text.rpartition("=")
+    with contextlib.suppress(ValueError):
+        if sign:
+            return Path(folder), float(weight)
+    return Path(text), 1.0
 
 
 if __name__ == "__main__":
