@@ -1,5 +1,6 @@
 """A causal language model in this process: batched greedy generation, and closed choices by log-probability."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from el4ner.members.reading import next_states, pack
 from el4ner.members.writing import Writer, is_plainly_greedy
 from el4ner.prompts.copying import CLOSE, OPEN
 
+log = logging.getLogger(__name__)
 _PROBES = ("the [[new]] town of [[Old York]] .", "[[张三]]在[[北京]]工作。")
 
 
@@ -66,6 +68,8 @@ class Engine:
         self._ends = end_ids(self.model, self.tokenizer)
         self.copies = self._cuts_words_alike()
         self.packed = pack(self.model, device)
+        if self.packed is None:
+            log.warning("%s: this architecture cannot read packed rows; answers take longer", folder.name)
         self._read = PrefixCache(cache_mib * 2**20)
         self._writer: Writer | None = None
         self._copier: Copier | None = None

@@ -68,11 +68,7 @@ class _Group:
         asked = query.reshape(rows, self.longest, kept, -1, size).permute(0, 2, 3, 1, 4)
         groups = asked.shape[2]
         if groups > 1:
-            bias = (
-                bias.expand(-1, heads, -1, -1).reshape(rows, kept, -1, bias.shape[-1])
-                if bias.shape[1] > 1
-                else bias.repeat(1, 1, groups, 1)
-            )
+            bias = bias.expand(-1, heads, -1, -1).reshape(rows, kept, -1, bias.shape[-1])
         mixed = functional.scaled_dot_product_attention(asked.flatten(2, 3), key, value, bias, scale=scale)
         mixed = mixed.view(rows, kept, groups, self.longest, size).permute(0, 3, 1, 2, 4).reshape(-1, heads, size)
         return mixed if self.spots is None else mixed[self.spots]
