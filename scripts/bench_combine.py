@@ -3,6 +3,7 @@
     python scripts/bench_combine.py made-up
     python scripts/bench_combine.py overlaid LABELLED.jsonl... [--documents 300] [--labelled 20 --splits 5]
     python scripts/bench_combine.py recorded RECORDED.jsonl [--labelled 100] [--splits 20]
+    python scripts/bench_combine.py systems GOLD.jsonl NAME=FILE... [--labelled 100] [--splits 20]
     python scripts/bench_combine.py cost [--sentences 100000] [--members 10]
 
 F1 is strict and in percent. "best member" and "best count" are chosen in hindsight, by the gold labels.
@@ -21,6 +22,7 @@ from combine_bench.overlaid import Overlaid, overlay
 from combine_bench.recorded import Recorded, read_recorded
 from combine_bench.synthetic import RECIPES, Recipe, make
 
+from el4ner.combining.systems import read_gold, read_system, read_texts, side_by_side
 from el4ner.ensemble.combination import CombinationRule, choose_by_count
 from el4ner.ensemble.corpus import estimate
 from el4ner.ensemble.decision import decide
@@ -101,6 +103,23 @@ def recorded(data: Recorded, labelled: int, n_splits: int) -> None:
             print(f"| {setting or 'all'} | {folds(table, data)} |", flush=True)
 
 
+def systems(gold: Path, files: dict[str, Path], labelled: int, n_splits: int) -> None:
+    """Prediction files of any systems, for instance those that scripts/ablate.py leaves of each member alone."""
+    ids, rows = side_by_side({name: read_system(path) for name, path in files.items()})
+    labels = read_gold(gold)
+    data = Recorded(read_texts([str(gold)], ids), [labels[identity] for identity in ids], rows, [])
+    table = tabulate(rows, list(files))
+    head("systems", "best member", "best count", "agreement and corpus", "agreement", "weighted", *COUNTING)
+    row(" ".join(files), table, table.contains(data.gold), sum(map(len, data.gold)), data.texts)
+    if n_splits:
+        print(f"\n{n_splits} splits, {labelled} labelled documents, tested on the others\n")
+        head(*SPLIT_COLUMNS)
+        print(f"| {labelled} labelled | {splits(table, data, labelled, n_splits)} |")
+        print("\nall documents labelled, each in the held-out fifth once\n")
+        head("systems", "calibration error", "label-free", "least")
+        print(f"| all | {folds(table, data)} |")
+
+
 def overlaid(paths: list[Path], n_documents: int, labelled: int, n_splits: int) -> None:
     """Made-up members over real texts, two ensembles for each file."""
     head("texts", "best member", "best count", "agreement and corpus", "agreement", "weighted", *COUNTING)
@@ -155,8 +174,15 @@ def _random(rng: np.random.Generator) -> Recipe:
     )
 
 
+def _named(word: str) -> tuple[str, Path]:
+    name, _, path = word.partition("=")
+    if not name or not path:
+        raise argparse.ArgumentTypeError(f"{word!r}: give each system as NAME=FILE")
+    return name, Path(path)
+
+
 def main() -> None:
-    """Run one of the four."""
+    """Run one of the five."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("made-up")
@@ -169,6 +195,11 @@ def main() -> None:
     command.add_argument("recorded", type=Path)
     command.add_argument("--labelled", type=int, default=100)
     command.add_argument("--splits", type=int, default=20)
+    command = commands.add_parser("systems")
+    command.add_argument("gold", type=Path)
+    command.add_argument("files", nargs="+", type=_named, metavar="NAME=FILE")
+    command.add_argument("--labelled", type=int, default=100)
+    command.add_argument("--splits", type=int, default=20)
     command = commands.add_parser("cost")
     command.add_argument("--sentences", type=int, default=100_000)
     command.add_argument("--members", type=int, default=10)
@@ -179,6 +210,8 @@ def main() -> None:
         overlaid(options.files, options.documents, options.labelled, options.splits)
     elif options.command == "recorded":
         recorded(read_recorded(options.recorded), options.labelled, options.splits)
+    elif options.command == "systems":
+        systems(options.gold, dict(options.files), options.labelled, options.splits)
     else:
         cost(options.sentences, options.members)
 

@@ -2,7 +2,8 @@
 
 A surface that several documents hold is looked at in the other ones: its typed candidates' summed probability there, by
 its occurrences there, says how often it is that type. The corpus marks a candidate where this share reaches the
-threshold at which a candidate is kept, and abstains where the surface stands in no other document.
+threshold at which a candidate is kept, is sure of it from twice the threshold on, leaves a hint from half of it on, and
+abstains where the surface stands in no other document.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,17 @@ import numpy as np
 from el4ner.ensemble.agreement import Agreement, fit_agreement
 from el4ner.ensemble.decision import decide
 from el4ner.ensemble.surfaces import find_surfaces
-from el4ner.ensemble.table import ABSTAINED, EXACT, SILENT, CodeArray, FloatArray, IntArray, VoteTable
+from el4ner.ensemble.table import (
+    ABSTAINED,
+    EXACT,
+    HINTED,
+    SILENT,
+    SURE,
+    CodeArray,
+    FloatArray,
+    IntArray,
+    VoteTable,
+)
 
 _CORPUS = "(corpus)"
 
@@ -23,7 +34,7 @@ class Corpus:
     """What the other documents say of n candidates.
 
     Attributes:
-        codes: ``(n,)``: ``EXACT``, ``SILENT`` or ``ABSTAINED``.
+        codes: ``(n,)``: ``SURE``, ``EXACT``, ``HINTED``, ``SILENT`` or ``ABSTAINED``.
         support: ``(n,)``, the summed probability of the same surface and type in other documents.
         occurrences: ``(n,)``, how often the surface stands in other documents.
     """
@@ -97,9 +108,9 @@ def ask_corpus(table: VoteTable, texts: Sequence[str], probabilities: FloatArray
     surface, found = find_surfaces(texts, [texts[document][start:end] for document, start, end in places])
     elsewhere = _elsewhere(found, surface, table.document)
     support = _support_elsewhere(table, surface, probabilities)
-    said = np.where(support >= limit * elsewhere, np.int8(EXACT), np.int8(SILENT))
-    codes = np.where(elsewhere > 0, said, np.int8(ABSTAINED)).astype(np.int8)
-    return Corpus(codes, support, elsewhere)
+    said = np.array([SILENT, HINTED, EXACT, SURE], dtype=np.int8)
+    steps = sum((support >= part * limit * elsewhere).astype(np.int64) for part in (0.5, 1.0, 2.0))
+    return Corpus(np.where(elsewhere > 0, said[steps], np.int8(ABSTAINED)), support, elsewhere)
 
 
 def silence(n: int) -> Corpus:

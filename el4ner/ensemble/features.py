@@ -7,7 +7,19 @@ import numpy as np
 
 from el4ner.ensemble.corpus import Estimate
 from el4ner.ensemble.rivals import strongest_rival
-from el4ner.ensemble.table import ABSTAINED, CROSSED, EXACT, RETYPED, SHIFTED, SILENT, FloatArray, IntArray, VoteTable
+from el4ner.ensemble.table import (
+    ABSTAINED,
+    CROSSED,
+    EXACT,
+    HINTED,
+    RETYPED,
+    SHIFTED,
+    SILENT,
+    SURE,
+    FloatArray,
+    IntArray,
+    VoteTable,
+)
 
 _FREE, _PLAIN, _TYPED, _CROSSED = 0.0, 1.0, 2.0, 8.0
 _TYPICAL_LENGTH = 12.0
@@ -66,8 +78,8 @@ def build_features(
     for name, code in (("abstained", ABSTAINED), ("crossed", CROSSED), ("shifted", SHIFTED), ("retyped", RETYPED)):
         columns.append((name, _PLAIN, np.asarray((table.codes == code).mean(axis=1), dtype=np.float64)))
     columns += [
-        (f"corpus {name}", _PLAIN, 1.0 * (estimate.corpus.codes == code))
-        for name, code in (("yes", EXACT), ("no", SILENT))
+        (f"corpus {name}", _PLAIN, np.isin(estimate.corpus.codes, codes).astype(np.float64))
+        for name, codes in (("yes", (EXACT, SURE)), ("no", (SILENT, HINTED)))
     ]
     share = (estimate.corpus.support + _USUAL_SHARE) / (estimate.corpus.occurrences + 1)
     columns.append(("corpus share", _PLAIN, np.where(estimate.corpus.codes == ABSTAINED, 0, share - _USUAL_SHARE) * 4))

@@ -15,7 +15,7 @@ from el4ner.ensemble.corpus import ask_corpus, estimate
 from el4ner.ensemble.decision import decide
 from el4ner.ensemble.grades import grade, measure_cuts
 from el4ner.ensemble.rivals import rival_values, strongest_rival
-from el4ner.ensemble.table import ABSTAINED, DOUBTFUL, EXACT, SHIFTED, SILENT, SURE, Answers, tabulate
+from el4ner.ensemble.table import ABSTAINED, DOUBTFUL, EXACT, HINTED, SHIFTED, SILENT, SURE, Answers, tabulate
 from el4ner.errors import ConfigError
 from el4ner.text.spans import Entity
 
@@ -138,8 +138,17 @@ def test_the_corpus_speaks_for_a_surface_that_is_an_entity_elsewhere():
     table = tabulate(rows, ["x"])
     codes = ask_corpus(table, texts, np.ones(len(table))).codes
     said = {(int(d), table.types[k]): int(c) for d, k, c in zip(table.document, table.type, codes, strict=True)}
-    assert said == {(0, "PER"): EXACT, (1, "PER"): EXACT, (2, "PER"): EXACT, (2, "LOC"): SILENT, (3, "PER"): SILENT}
+    assert said == {(0, "PER"): SURE, (1, "PER"): SURE, (2, "PER"): SURE, (2, "LOC"): SILENT, (3, "PER"): SILENT}
     assert ask_corpus(table, ["Ada", "Eve", "Joe", "Kim", "-"], np.ones(len(table))).codes.tolist() == [ABSTAINED] * 5
+
+
+@pytest.mark.parametrize(("elsewhere", "said"), [(1.0, SURE), (0.8, EXACT), (0.3, HINTED), (0.1, SILENT)])
+def test_the_corpus_is_as_sure_as_the_probability_elsewhere(elsewhere, said):
+    texts = ["Ada sat.", "Ada ran.", *(f"Eve{n} hid." for n in range(30))]
+    table = tabulate([row(x={Entity(0, 3, "PER")})] * len(texts), ["x"])
+    probabilities = np.array([1.0, elsewhere, *[1.0] * 30])
+    assert decide(table, probabilities).threshold == pytest.approx(0.5, abs=0.02)
+    assert ask_corpus(table, texts, probabilities).codes[0] == said
 
 
 def test_what_the_corpus_says_moves_the_probability():
