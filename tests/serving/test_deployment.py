@@ -3,6 +3,8 @@
 import configparser
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,18 @@ def test_the_container_starts_what_there_is(service: dict[str, Any], monkeypatch
     assert (started["does"], asked["does"]) == ("_start", "_status")
     assert started["foreground"] and started["config"] == asked["config"]
     assert any(volume.split(":")[-2] == str(started["config"]) for volume in service["volumes"])
+
+
+@pytest.mark.parametrize(("key", "known"), [("gpus", True), ("gpuz", False)])
+def test_the_compose_file_follows_the_compose_specification(tmp_path: Path, key: str, known: bool):
+    compose = tmp_path / "compose.yaml"
+    compose.write_text((SERVING / "compose.yaml").read_text().replace("    gpus:", f"    {key}:"))
+    checked = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(compose)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (checked.returncode == 0) == known, checked.stdout + checked.stderr
+    assert known or "gpuz" in checked.stdout
 
 
 def test_the_container_publishes_nothing_and_has_time_to_stop(service: dict[str, Any]):
