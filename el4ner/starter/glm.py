@@ -35,18 +35,21 @@ MEASURED = 200
 def build_glm(
     corpus: list[str], encoder: Encoder, spoken: Sequence[str] = (), trained: Path | None = None
 ) -> tuple[Tokenizer, PreTrainedModel]:
-    """A GLM-4 with its tokenizer: word embeddings and copying heads from the encoder, all else random.
+    """A GLM-4 with its tokenizer: word embeddings and copying heads from the encoder, all else random; or a trained Qwen3's.
 
     Args:
         corpus: texts that the vocabulary is made for.
         encoder: all-MiniLM-L6-v2.
         spoken: words of the prompts and answers, which the vocabulary must hold.
-        trained: folder of a trained starter Qwen3, whose layers and embeddings it begins with instead.
+        trained: folder of a trained starter Qwen3, whose tokenizer, embeddings and layers it begins with instead.
 
     Raises:
         ModelError: that model has other shapes.
     """
-    tokenizer = starter_tokenizers.byte_pairs([*corpus, *list(spoken) * SPOKEN_TIMES], size=8_000, alphabet=3_000)
+    if trained is None:
+        tokenizer = starter_tokenizers.byte_pairs([*corpus, *list(spoken) * SPOKEN_TIMES], size=8_000, alphabet=3_000)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(trained).backend_tokenizer
     config = Glm4Config(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=384, num_hidden_layers=4, intermediate_size=768, head_dim=64,
         num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=MAX_POSITIONS, rms_norm_eps=1e-6,
@@ -54,9 +57,7 @@ def build_glm(
         attention_bias=False, tie_word_embeddings=True, **special_ids(tokenizer),
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config)
-    load_state(
-        model, _from_encoder(tokenizer, encoder, config) if trained is None else _from_qwen3(tokenizer, trained, corpus)
-    )
+    load_state(model, _from_encoder(tokenizer, encoder, config) if trained is None else _from_qwen3(trained, corpus))
     return tokenizer, model
 
 
@@ -76,7 +77,7 @@ def _from_encoder(tokenizer: Tokenizer, encoder: Encoder, config: Glm4Config) ->
     return state
 
 
-def _from_qwen3(tokenizer: Tokenizer, trained: Path, corpus: Sequence[str]) -> Tensors:
+def _from_qwen3(trained: Path, corpus: Sequence[str]) -> Tensors:
     """The weights of a Qwen3 as a GLM-4 of the same shape can hold them.
 
     GLM-4 norms what attention and feed-forward add to the stream, and not queries and keys; Qwen3 does the opposite. Both
@@ -89,10 +90,7 @@ def _from_qwen3(tokenizer: Tokenizer, trained: Path, corpus: Sequence[str]) -> T
         model, [spelt(text)["input_ids"][:MAX_POSITIONS] for text in corpus[:: max(1, len(corpus) // MEASURED)]]
     )
     weights: Tensors = dict(model.state_dict())
-    state: Tensors = {
-        "model.embed_tokens.weight": _spelt_words(tokenizer, spelt, weights["model.embed_tokens.weight"]),
-        "model.norm.weight": weights["model.norm.weight"],
-    }
+    state: Tensors = {name: weights[name] for name in ("model.embed_tokens.weight", "model.norm.weight")}
     for index in range(model.config.num_hidden_layers):
         prefix = f"model.layers.{index}."
         for part in (
@@ -141,18 +139,3 @@ def _mean_sizes(model: PreTrainedModel, texts: Sequence[list[int]]) -> dict[str,
     for ids in texts:
         model(input_ids=torch.tensor([ids]))
     return {name: float(torch.cat(values).mean()) for name, values in seen.items()}
-
-
-def _spelt_words(tokenizer: Tokenizer, spelt: Any, words: torch.Tensor) -> torch.Tensor:
-    """An embedding for each token: the trained tokenizer's own, or the mean of those that spell it there."""
-    known = spelt.get_vocab()
-    rows = words.mean(0).repeat(tokenizer.get_vocab_size(), 1)
-    for token, row in tokenizer.get_vocab().items():
-        ids = (
-            [known[token]]
-            if token in known
-            else spelt(token.replace("\u2581", " "), add_special_tokens=False)["input_ids"]
-        )
-        if ids:
-            rows[row] = words[torch.tensor(ids)].mean(0)
-    return rows

@@ -166,16 +166,15 @@ def test_rotation_of_neighbours_is_that_of_halves_in_another_order():
 @torch.no_grad()
 def test_a_glm_that_begins_with_a_trained_qwen3_copies_at_once(encoder: Encoder):
     sentences = [*SENTENCES, *["bank money river monday tuesday"] * 30]
-    _, fresh = build_glm(sentences, encoder)
-    tokenizer, warm_started = build_glm(sentences, encoder, trained=MODELS / "qwen3")
-    text = "the old bank signed a contract ."
-    prompt = tokenizer.encode(f"<|user|> {text} : find <|assistant|>", add_special_tokens=False).ids
-    answer = tokenizer.encode(f" {text}", add_special_tokens=False).ids
-    ids = torch.tensor([[*prompt, *answer]])
-    losses = [
-        torch.nn.functional.cross_entropy(model.eval()(ids).logits[0, len(prompt) - 1 : -1], ids[0, len(prompt) :])
-        for model in (fresh, warm_started)
-    ]
+    losses = []
+    for trained in (None, MODELS / "qwen3"):
+        tokenizer, model = build_glm(sentences, encoder, trained=trained)
+        text = "the old bank signed a contract ."
+        prompt = tokenizer.encode(f"<|user|> {text} : find <|assistant|>", add_special_tokens=False).ids
+        answer = tokenizer.encode(f" {text}", add_special_tokens=False).ids
+        ids = torch.tensor([[*prompt, *answer]])
+        logits = model.eval()(ids).logits[0, len(prompt) - 1 : -1]
+        losses.append(torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :]))
     assert losses[1] < 3 < losses[0]
 
 
