@@ -196,8 +196,9 @@ def _watched(placed: Placed, plan: Plan, config: Config, folder: Folder) -> Watc
     key = api_key(server.key_env, config.serving.api_key_file)
     env: Mapping[str, str] = environment(os.environ, settings(placed, plan), key)
     launch = Launch(
-        server.name, command(placed, config.serving), env, server.host, server.port, folder.log(server.name)
-    )
+        server.name, command(placed, config.serving), env, server.host, server.port, folder.log(server.name),
+        nice=placed.cards[0].is_cpu,
+    )  # fmt: skip
     models = [server.served, *server.adapters]
     state = ServerState(server.name, server.url, models, str(launch.log), since=time.time())
     devices = frozenset(card.index for card in placed.cards)
