@@ -111,8 +111,8 @@ class ClassifyConfig(Section):
         default=None,
         gt=0,
         lt=1,
-        description="rule probability: a candidate is an entity from this mean probability of being one on; null: where "
-        "some type is more probable than none. For the best F1 it lies below one half.",
+        description="rule probability: a candidate is an entity of its most probable type from this mean probability of that "
+        "type on; null: where some type is more probable than none.",
     )
     trust_unfound: float = Field(
         default=1.0,

@@ -46,7 +46,7 @@ def elect_all(poll: Poll, rule: Rule, tie: Tie = "none", threshold: float | None
     - ``plurality``: most votes, "no entity" being an option like the types.
     - ``majority``: over half of the votes, else no entity.
     - ``probability``: the highest mean probability; among equal ones the first, "no entity" being last. With a
-      ``threshold``: an entity from this mean probability of being one on.
+      ``threshold``: an entity from this mean probability of the winning type on.
     - ``two-stage``: an entity where at least half of the votes are for one; of the commonest type, the first of equal ones.
 
     Ties of ``plurality``: ``none``: no entity; ``probability``: the higher mean probability; ``order``: the first option.
@@ -115,8 +115,7 @@ def _most_probable(poll: Poll, first: IntArray, threshold: float | None) -> IntA
     winner = _first_of((poll.mass >= top[poll.span] - _EQUAL) & (poll.mass > 0), poll, first)
     if threshold is None:
         return np.where(poll.none_mass > top + _EQUAL, -1, winner)
-    entity = poll.total - poll.none_mass
-    return np.where(entity >= threshold * poll.total - _EQUAL, winner, -1)
+    return np.where(top >= threshold * poll.total - _EQUAL, winner, -1)
 
 
 def _resolve(

@@ -94,9 +94,9 @@ def test_the_runner_up_among_equals_is_the_more_probable():
 
 @pytest.mark.parametrize(
     ("threshold", "electorate", "winner"),
-    [(None, None, None), (0.45, None, "LOC"), (0.46, None, None), (0.3, 3, "LOC"), (0.31, 3, None)],
+    [(None, None, None), (0.3, None, "LOC"), (0.31, None, None), (0.2, 3, "LOC"), (0.21, 3, None)],
 )
-def test_a_threshold_decides_about_being_an_entity_before_the_type(threshold, electorate, winner):
+def test_a_threshold_is_on_the_probability_of_the_winning_type(threshold, electorate, winner):
     ballots = soft({"LOC": 0.3, "PER": 0.2, None: 0.5}, {"LOC": 0.3, "PER": 0.1, None: 0.6})
     assert elect(ballots, TYPES, rule="probability", threshold=threshold, electorate=electorate) == winner
 
