@@ -153,6 +153,11 @@ class MrcConfig(Section):
         description="Types asked about in one call: 1 as in the paper; more: fewer calls, each answered by a line for each "
         "type. A tuned member is asked as it was tuned.",
     )
+    answers: Literal["list", "marked"] = Field(
+        default="list",
+        description="list: the mentions, or a fixed word for none, as in the paper; marked: the text copied with marks around "
+        "them, which tiny models learn sooner (prompt_style compact, one type a call).",
+    )
     k: int | None = Field(
         default=None, ge=0, le=64, description="Demonstrations before its questions; null: as many as extraction."
     )
@@ -165,9 +170,15 @@ class MrcConfig(Section):
         default=32, ge=1, le=1024, description="balance: how many of the nearest pool sentences they are chosen from."
     )
     occurrences: Literal["all", "first"] = Field(
-        default="all", description="Where an answered mention stands more than once: all places, or the first alone."
+        default="all", description="Where a listed mention stands more than once: all places, or the first alone."
     )
-    max_answer_tokens: int = Field(default=256, ge=16, description="Upper bound of an answer.")
+    max_answer_tokens: int = Field(default=256, ge=16, description="Upper bound of an answer that is a list.")
+
+    @model_validator(mode="after")
+    def _marks_show_one_type(self) -> "MrcConfig":
+        if self.answers == "marked" and self.types_per_call > 1:
+            raise ValueError("mrc.answers: marked cannot tell types apart; set types_per_call to 1, or answers to list")
+        return self
 
 
 class VerifyConfig(Section):

@@ -92,5 +92,11 @@ def _questions(config: TrainConfig, retrieve: Retrieve) -> QuestionMaker | None:
     if not config.tasks.mrc:
         return None
     k = config.demonstrations.k if config.mrc.k is None else config.mrc.k
-    questions = Questions(config.prompt_style, config.labels, config.none_words, config.mrc.types_per_call)
+    questions = Questions(
+        config.prompt_style,
+        config.labels,
+        config.none_words,
+        config.mrc.types_per_call,
+        marked=config.mrc.answers == "marked",
+    )
     return QuestionMaker(questions, retrieve, 0 if config.demonstrations.method == "none" else k)

@@ -10,13 +10,17 @@ Templates are Jinja files under ``templates/mrc/VERSION/STYLE/LANGUAGE/ask.ROLE.
 from collections.abc import Sequence
 
 from el4ner.config import Config, LabelConfig, Language
+from el4ner.errors import ConfigError
+from el4ner.prompts.formats import InlineFormat, Mention
 from el4ner.prompts.listing import read_lines, read_mentions, write_line, write_mentions
 from el4ner.prompts.messages import Message
 from el4ner.prompts.styles import TEMPLATES, Style, style_names
 from el4ner.text.documents import Document
+from el4ner.text.spans import Span
 
 VERSION = "v1"
 _ROOT = TEMPLATES / "mrc" / VERSION
+_MARKS = InlineFormat()
 Group = tuple[str, ...]
 """Names of the types that one call asks about."""
 
@@ -29,17 +33,30 @@ class Questions:
         labels: the entity types.
         none_words: the answer where a type has no mention, per language.
         types_per_call: how many types a call asks about; above 1 an answer has a line for each.
+        marked: whether an answer is the text with marks around the mentions, and not a list of them.
 
     Attributes:
         groups: the types that each call asks about, in the order of the labels.
+        marked: as above.
 
     Raises:
-        ConfigError: there is no such style.
+        ConfigError: there is no such style, or its instructions ask for a list where marks are wanted.
     """
 
     def __init__(
-        self, style: str, labels: Sequence[LabelConfig], none_words: dict[Language, str], types_per_call: int = 1
+        self,
+        style: str,
+        labels: Sequence[LabelConfig],
+        none_words: dict[Language, str],
+        types_per_call: int = 1,
+        *,
+        marked: bool = False,
     ) -> None:
+        if marked and style != "compact":
+            raise ConfigError(
+                f"mrc.answers: marked needs prompt_style: compact; the instructions of {style} ask for a list"
+            )
+        self.marked = marked
         self.style = style
         self._templates = Style(_ROOT, style)
         self._labels = {label.name: label for label in labels}
@@ -53,7 +70,8 @@ class Questions:
     @classmethod
     def of(cls, style: str, config: Config) -> "Questions":
         """The questions of a style for a configuration's labels."""
-        return cls(style, config.labels, config.none_words, config.mrc.types_per_call)
+        c = config.mrc
+        return cls(style, config.labels, config.none_words, c.types_per_call, marked=c.answers == "marked")
 
     @property
     def identity(self) -> str:
@@ -72,21 +90,25 @@ class Questions:
 
     def answer(self, language: Language, document: Document, group: Group) -> str:
         """The right answer about a labelled document."""
+        if self.marked:
+            return _MARKS.write(document.text, _spans(document, group[0]))
         lines = self._lines(language, document, group)
         return "\n".join(lines) if self._joint else self._mentions(language, document, group[0])
 
-    def read(self, language: Language, answer: str, text: str, group: Group) -> dict[str, list[str]]:
-        """The surfaces that an answer lists for each type of its group; a type that it passes over is missing.
+    def read(self, language: Language, answer: str, text: str, group: Group) -> dict[str, list[Mention]]:
+        """The mentions that an answer names for each type of its group; a type that it passes over is missing.
 
         Raises:
             ParseError: the answer has not the form that was asked for.
         """
+        if self.marked:
+            return {group[0]: _MARKS.read(answer, text)}
         nothing = [self._none_word(language)]
         if not self._joint:
-            return {group[0]: read_mentions(answer, text, nothing)}
+            return {group[0]: _listed(read_mentions(answer, text, nothing))}
         names = {label.word(language): name for name, label in self._labels.items()}
         listed = read_lines(answer, text, list(names), nothing)
-        return {names[word]: surfaces for word, surfaces in listed.items() if names[word] in group}
+        return {names[word]: _listed(surfaces) for word, surfaces in listed.items() if names[word] in group}
 
     def _lines(self, language: Language, document: Document, group: Group | None = None) -> list[str]:
         names = tuple(self._labels) if group is None else group
@@ -96,8 +118,7 @@ class Questions:
         ]
 
     def _mentions(self, language: Language, document: Document, type_name: str) -> str:
-        spans = [entity.span for entity in document.entities or () if entity.type == type_name]
-        return write_mentions(document.text, spans, language, self._none_word(language))
+        return write_mentions(document.text, _spans(document, type_name), language, self._none_word(language))
 
     def _none_word(self, language: Language) -> str:
         return self._none_words.get(language, "none")
@@ -112,6 +133,14 @@ class Questions:
 
     def _render(self, role: str, language: Language, **values: object) -> str:
         return self._templates.render(f"{language}/ask.{role}", **values)
+
+
+def _spans(document: Document, type_name: str) -> list[Span]:
+    return [entity.span for entity in document.entities or () if entity.type == type_name]
+
+
+def _listed(surfaces: Sequence[str]) -> list[Mention]:
+    return [Mention(surface) for surface in surfaces]
 
 
 def question_styles() -> list[str]:

@@ -124,11 +124,12 @@ def question_request(
     voice: Voice, text: str, group: Group, language: Language, shown: Sequence[Document], config: Config
 ) -> Request:
     """The request for one group of types."""
-    questions = _questions(voice)
+    questions, listed = _questions(voice), 2 * len(text) + 32 * len(group)
     return Request(
         stage=STAGE,
         messages=questions.ask(language, text, group, shown),
-        max_tokens=min(config.mrc.max_answer_tokens, 2 * len(text) + 32 * len(group)),
+        max_tokens=2 * len(text) + 64 if questions.marked else min(listed, config.mrc.max_answer_tokens),
+        copy_of=text if questions.marked else None,
         template=questions.identity,
     )
 
@@ -150,19 +151,19 @@ async def _ask(
     if answer.finish_reason == "length":
         raise ParseError("the answer was cut at its longest; raise mrc.max_answer_tokens")
     listed = _questions(voice).read(language, answer.text, text, group)
-    said = [surface for surfaces in listed.values() for surface in surfaces]
-    placed = {name: _places(surfaces, text, fitting, config, minutes) for name, surfaces in listed.items()}
-    if said and not any(find(surface, text) for surface in said):
+    said = [mention for mentions in listed.values() for mention in mentions]
+    placed = {name: _places(mentions, text, fitting, config, minutes) for name, mentions in listed.items()}
+    if said and not any(mention.span or find(mention.surface, text) for mention in said):
         raise ParseError("the answer names nothing that stands in the text, and does not say that there is nothing")
     return placed
 
 
 def _places(
-    surfaces: Sequence[str], text: str, shown: Sequence[Document], config: Config, minutes: Minutes
+    mentions: Sequence[Mention], text: str, shown: Sequence[Document], config: Config, minutes: Minutes
 ) -> list[Span]:
-    mentions = [Mention(surface, _first(surface, text, config)) for surface in surfaces]
+    meant = [replace(mention, span=mention.span or _first(mention.surface, text, config)) for mention in mentions]
     settings = config.extract.model_copy(update={"occurrences": "marked"})
-    return locate(mentions, text, shown, settings, minutes)
+    return locate(meant, text, shown, settings, minutes)
 
 
 def _first(surface: str, text: str, config: Config) -> Span | None:

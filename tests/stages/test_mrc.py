@@ -7,7 +7,7 @@ import pytest
 from scripted_members import ScriptedMember, pipeline_of
 
 from el4ner.ensemble.vote import Ballot
-from el4ner.errors import MemberError
+from el4ner.errors import ConfigError, MemberError
 from el4ner.members.base import Answer, Request
 from el4ner.stages.asking import Minutes
 from el4ner.stages.mrc import Answers, answer_questions, question_request
@@ -51,6 +51,21 @@ def test_one_question_a_type_gives_spans_with_types():
 def test_the_first_place_alone_where_that_is_asked_for():
     answers = ask(reader({"person": "Bo"}), mrc={"occurrences": "first"})
     assert list(answers.types) == [BO]
+
+
+def test_a_marked_answer_names_the_places_that_it_marks():
+    member = reader({"person": "[[Ada]] met Bo in Oslo; [[Bo]] left Oslo."})
+    pipeline = pipeline_of(
+        [member], settings={"mrc": {"answers": "marked"}}, glm={"role": "mrc", "prompt_style": "compact"}
+    )
+    answers = asyncio.run(answer_questions(pipeline.voices[0], TEXT, "en", (), pipeline.config, Minutes()))
+    assert dict(answers.types) == {ADA: ("PER",), SECOND: ("PER",)}
+    assert {request.copy_of for request in member.asked} == {TEXT}
+
+
+def test_marks_cannot_answer_for_several_types():
+    with pytest.raises(ConfigError, match="types_per_call to 1"):
+        pipeline_of([reader({})], settings={"mrc": {"answers": "marked", "types_per_call": 2}}, glm={"role": "mrc"})
 
 
 def test_several_types_may_share_a_call():
