@@ -14,9 +14,9 @@ import numpy as np
 
 from el4ner.ensemble.agreement import Agreement
 from el4ner.ensemble.corpus import Estimate, estimate
-from el4ner.ensemble.curves import Curve, sigmoid
+from el4ner.ensemble.curves import Curve, logit, sigmoid
 from el4ner.ensemble.decision import Preference
-from el4ner.ensemble.features import Features, build_features, logit
+from el4ner.ensemble.features import Features, build_features
 from el4ner.ensemble.table import FloatArray, VoteTable
 from el4ner.errors import InputError
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from el4ner.ensemble.agreement import Agreement, fit_agreement
 from el4ner.ensemble.decision import decide
+from el4ner.ensemble.likeness import with_likeness
 from el4ner.ensemble.surfaces import find_surfaces
 from el4ner.ensemble.table import (
     ABSTAINED,
@@ -84,7 +85,9 @@ def estimate(
     corpus = ask_corpus(table, texts, certain)
     with_corpus = add_corpus(table, corpus.codes)
     corpus_model = corpus_model or fit_agreement(with_corpus)
-    return Estimate(corpus_model.probabilities(with_corpus), model, corpus_model, corpus)
+    probabilities = corpus_model.probabilities(with_corpus)
+    taught = probabilities if known is None else np.where(np.isnan(known), probabilities, known)
+    return Estimate(with_likeness(table, texts, probabilities, taught), model, corpus_model, corpus)
 
 
 def add_corpus(table: VoteTable, codes: CodeArray) -> VoteTable:

@@ -45,3 +45,9 @@ def _logit(probabilities: FloatArray) -> FloatArray:
 def sigmoid(x: FloatArray) -> FloatArray:
     """Probabilities of logits; of the same shape."""
     return np.asarray(0.5 * (1 + np.tanh(x / 2)))
+
+
+def logit(probabilities: FloatArray) -> FloatArray:
+    """Logits, with probabilities kept off 0 and 1 by 0.0025: agreement is not to be trusted further."""
+    clipped = np.clip(probabilities, 0.0025, 0.9975)
+    return np.asarray(np.log(clipped / (1 - clipped)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from el4ner.ensemble.corpus import Estimate
+from el4ner.ensemble.curves import logit
 from el4ner.ensemble.rivals import strongest_rival
 from el4ner.ensemble.table import (
     ABSTAINED,
@@ -117,9 +118,3 @@ def _shapes(table: VoteTable, texts: Sequence[str] | None) -> Iterator[tuple[str
             digit = any(character.isdigit() for character in surface)
             shapes[row] = surface[:1].isupper(), surface.isupper(), digit, min(len(surface.split()), 6) / 3
     return zip(_SHAPES, shapes.T, strict=True)
-
-
-def logit(probabilities: FloatArray) -> FloatArray:
-    """Logits, with probabilities kept off 0 and 1 by 0.0025: agreement is not to be trusted further."""
-    clipped = np.clip(probabilities, 0.0025, 0.9975)
-    return np.asarray(np.log(clipped / (1 - clipped)))
