@@ -20,8 +20,6 @@ from el4ner.ensemble.table import FloatArray, IntArray, VoteTable
 
 FEWEST = 100
 """Candidates from which on there is something to learn."""
-_SHARE = 0.6
-"""Of the likeness in the mean logit; between 0.5 and 0.7 it hardly matters."""
 _FOLDS = 5
 _PENALTY = 5.0
 _WIDTH = 2**13
@@ -45,7 +43,7 @@ def with_likeness(table: VoteTable, texts: Sequence[str], probabilities: FloatAr
     if len(table) < FEWEST or len(np.unique(fold)) < 2:
         return probabilities
     likeness = judge(look(table, texts), taught, fold)
-    return sigmoid(_SHARE * logit(likeness) + (1 - _SHARE) * logit(probabilities))
+    return sigmoid((logit(likeness) + logit(probabilities)) / 2)
 
 
 def judge(features: Any, taught: FloatArray, fold: IntArray) -> FloatArray:
