@@ -156,7 +156,7 @@ class MrcConfig(Section):
     answers: Literal["list", "marked"] = Field(
         default="list",
         description="list: the mentions, or a fixed word for none, as in the paper; marked: the text copied with marks around "
-        "them, which tiny models learn sooner (prompt_style compact, one type a call).",
+        "them, which says the places (prompt_style compact, one type a call).",
     )
     k: int | None = Field(
         default=None, ge=0, le=64, description="Demonstrations before its questions; null: as many as extraction."
