@@ -69,25 +69,25 @@ def estimate(
     models: tuple[Agreement, Agreement | None] | None = None,
     known: FloatArray | None = None,
 ) -> Estimate:
-    """Probabilities of all candidates without labels; with the documents' texts, the corpus takes part in a second fit.
+    """Probabilities of all candidates without labels; with the documents' texts, the corpus takes part in a
+    second fit, and what candidates look like is heard.
 
     Args:
         table: the candidates.
         texts: of each document; None: not known.
         models: of members, and of members and corpus, from an earlier estimate; None: fitted to this table.
-        known: ``(n,)``, 1 or 0 for candidates of labelled documents, else NaN; it is what the corpus says elsewhere.
+        known: ``(n,)``, 1 or 0 for candidates of labelled documents, else NaN; corpus and likeness learn from it.
     """
     model, corpus_model = models or (fit_agreement(table), None)
     probabilities = model.probabilities(table)
     if texts is None or not len(table) or (models and not corpus_model):
         return Estimate(probabilities, model, None, silence(len(table)))
-    certain = probabilities if known is None else np.where(np.isnan(known), probabilities, known)
-    corpus = ask_corpus(table, texts, certain)
+    corpus = ask_corpus(table, texts, _settled(probabilities, known))
     with_corpus = add_corpus(table, corpus.codes)
     corpus_model = corpus_model or fit_agreement(with_corpus)
     probabilities = corpus_model.probabilities(with_corpus)
-    taught = probabilities if known is None else np.where(np.isnan(known), probabilities, known)
-    return Estimate(with_likeness(table, texts, probabilities, taught), model, corpus_model, corpus)
+    probabilities = with_likeness(table, texts, probabilities, _settled(probabilities, known))
+    return Estimate(probabilities, model, corpus_model, corpus)
 
 
 def add_corpus(table: VoteTable, codes: CodeArray) -> VoteTable:
@@ -119,6 +119,11 @@ def ask_corpus(table: VoteTable, texts: Sequence[str], probabilities: FloatArray
 def silence(n: int) -> Corpus:
     """What is known of n candidates where no other documents are heard."""
     return Corpus(np.full(n, np.int8(ABSTAINED)), np.zeros(n), np.zeros(n, dtype=np.int64))
+
+
+def _settled(probabilities: FloatArray, known: FloatArray | None) -> FloatArray:
+    """The probabilities, with what is known in their place."""
+    return probabilities if known is None else np.where(np.isnan(known), probabilities, known)
 
 
 def _elsewhere(occurrences: IntArray, surface: IntArray, document: IntArray) -> IntArray:

@@ -8,6 +8,7 @@ from el4ner.ensemble.table import BoolArray, FloatArray
 
 _STEPS = 20
 _RIDGE = 50.0
+_MARGIN = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Curve:
 
     def __call__(self, probabilities: FloatArray) -> FloatArray:
         """Calibrated probabilities, in the same order and of the same shape."""
-        return sigmoid(self.offset + self.slope * _logit(probabilities))
+        return sigmoid(self.offset + self.slope * logit(probabilities, _MARGIN))
 
 
 def fit_curve(probabilities: FloatArray, right: BoolArray) -> Curve:
@@ -27,7 +28,7 @@ def fit_curve(probabilities: FloatArray, right: BoolArray) -> Curve:
 
     Two parameters, because a freer curve (isotonic) follows chance where the labels are few.
     """
-    design = np.stack([np.ones(len(right)), _logit(probabilities)])
+    design = np.stack([np.ones(len(right)), logit(probabilities, _MARGIN)])
     theta = np.array([0.0, 1.0])
     for _ in range(_STEPS):
         chance = sigmoid(theta @ design)
@@ -37,17 +38,12 @@ def fit_curve(probabilities: FloatArray, right: BoolArray) -> Curve:
     return Curve(float(theta[0]), float(max(theta[1], 0.05)))
 
 
-def _logit(probabilities: FloatArray) -> FloatArray:
-    clipped = np.clip(probabilities, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(clipped / (1 - clipped)))
-
-
 def sigmoid(x: FloatArray) -> FloatArray:
     """Probabilities of logits; of the same shape."""
     return np.asarray(0.5 * (1 + np.tanh(x / 2)))
 
 
-def logit(probabilities: FloatArray) -> FloatArray:
-    """Logits, with probabilities kept off 0 and 1 by 0.0025: agreement is not to be trusted further."""
-    clipped = np.clip(probabilities, 0.0025, 0.9975)
+def logit(probabilities: FloatArray, margin: float = 0.0025) -> FloatArray:
+    """Logits, with probabilities kept off 0 and 1 by ``margin``: agreement is not to be trusted further than the usual one."""
+    clipped = np.clip(probabilities, margin, 1 - margin)
     return np.asarray(np.log(clipped / (1 - clipped)))

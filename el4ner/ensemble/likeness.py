@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from el4ner.ensemble.curves import logit, sigmoid
+from el4ner.ensemble.surfaces import TOKEN
 from el4ner.ensemble.table import FloatArray, IntArray, VoteTable
+from el4ner.text.language import HAN
 
 FEWEST = 100
 """Candidates from which on there is something to learn."""
@@ -25,8 +27,7 @@ _PENALTY = 5.0
 _WIDTH = 2**13
 _SAMPLE = 20_000
 _AROUND = 30
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
+_HAN = re.compile(f"[{HAN}]")
 _REPEATED = re.compile(r"(.)\1+")
 
 
@@ -57,7 +58,7 @@ def judge(features: Any, taught: FloatArray, fold: IntArray) -> FloatArray:
     from scipy.sparse import vstack
     from sklearn.linear_model import LogisticRegression
 
-    found = np.full(len(taught), taught.mean())
+    found = np.empty(len(taught))
     rng = np.random.default_rng(0)
     for number in np.unique(fold):
         rows = np.flatnonzero(fold != number)
@@ -83,8 +84,8 @@ def look(table: VoteTable, texts: Sequence[str]) -> Any:
     for document, start, end, kind in zip(*(column.tolist() for column in columns), strict=True):
         text = texts[document]
         surfaces.add(kind, text[start:end])
-        before.add(kind, _last(_TOKEN.findall(text[max(0, start - _AROUND) : start])))
-        after.add(kind, _last(_TOKEN.findall(text[end : end + _AROUND])[:1]))
+        before.add(kind, _last(TOKEN.findall(text[max(0, start - _AROUND) : start])))
+        after.add(kind, _last(TOKEN.findall(text[end : end + _AROUND])[:1]))
     return surfaces.signs() + before.signs() + after.signs()
 
 
@@ -104,17 +105,14 @@ class _View:
         from sklearn.feature_extraction import FeatureHasher
 
         hasher = FeatureHasher(_WIDTH, input_type="string", alternate_sign=False, dtype=np.float32)
-        described = (
-            [*signs, *(f"{kind} {sign}" for sign in signs)]
-            for kind, part in self._numbers
-            if (signs := self._describe(part))
-        )
-        return hasher.transform(described)[np.asarray(self._rows)]
+        described = ((kind, self._describe(part)) for kind, part in self._numbers)
+        matrix = hasher.transform([*signs, *(f"{kind} {sign}" for sign in signs)] for kind, signs in described)
+        return matrix[np.asarray(self._rows)]
 
 
 def _inside(surface: str) -> list[str]:
     """Signs of the surface itself: its words at the ends, how it is spelt, how long it is."""
-    words = list(surface) if _CJK.search(surface) else surface.split() or [surface]
+    words = list(surface) if _HAN.search(surface) else surface.split() or [surface]
     return [
         f"words {min(len(words), 8)}",
         "shape " + " ".join(map(_shape, words[:3])),

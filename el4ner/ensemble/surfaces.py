@@ -8,7 +8,8 @@ import numpy as np
 
 from el4ner.ensemble.table import IntArray
 
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
+TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]")
+"""A word, an ideograph or kana, or a punctuation mark."""
 _PAD = 0
 _CHUNK = 20_000
 
@@ -42,7 +43,7 @@ def find_surfaces(texts: Sequence[str], surfaces: Sequence[str]) -> tuple[IntArr
 
 def tokenise(text: str) -> list[str]:
     """Words, single ideographs and kana, and punctuation marks, case folded."""
-    return _TOKEN.findall(text.casefold())
+    return TOKEN.findall(text.casefold())
 
 
 def _encode(texts: Sequence[str], index: dict[str, int]) -> tuple[IntArray, IntArray]:

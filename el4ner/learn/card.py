@@ -44,7 +44,8 @@ def _questions(config: TrainConfig) -> str:
         return ""
     types = config.mrc.types_per_call
     asked = "one question a type" if types == 1 else f"about up to {types} types at once"
-    return f" In the role `mrc` it is asked {asked}."
+    marked = ", and answers with the text and marks" if config.mrc.answers == "marked" else ""
+    return f" In the role `mrc` it is asked {asked}{marked}."
 
 
 def _data_rows(config: TrainConfig) -> Sequence[str]:

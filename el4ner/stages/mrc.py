@@ -124,11 +124,12 @@ def question_request(
     voice: Voice, text: str, group: Group, language: Language, shown: Sequence[Document], config: Config
 ) -> Request:
     """The request for one group of types."""
-    questions, listed = _questions(voice), 2 * len(text) + 32 * len(group)
+    questions = _questions(voice)
+    listed = min(config.mrc.max_answer_tokens, 2 * len(text) + 32 * len(group))
     return Request(
         stage=STAGE,
         messages=questions.ask(language, text, group, shown),
-        max_tokens=2 * len(text) + 64 if questions.marked else min(listed, config.mrc.max_answer_tokens),
+        max_tokens=2 * len(text) + 64 if questions.marked else listed,
         copy_of=text if questions.marked else None,
         template=questions.identity,
     )
@@ -149,7 +150,8 @@ async def _ask(
     order = config.demonstrations.order
     answer, fitting = await ask_fitting(voice.member.generate, request_with, shown, order, minutes)
     if answer.finish_reason == "length":
-        raise ParseError("the answer was cut at its longest; raise mrc.max_answer_tokens")
+        remedy = "use smaller windows" if _questions(voice).marked else "raise mrc.max_answer_tokens"
+        raise ParseError(f"the answer was cut at its longest; {remedy}")
     listed = _questions(voice).read(language, answer.text, text, group)
     said = [mention for mentions in listed.values() for mention in mentions]
     placed = {name: _places(mentions, text, fitting, config, minutes) for name, mentions in listed.items()}
