@@ -11,8 +11,13 @@ F1 is strict and in percent. "best member" and "best count" are chosen in hindsi
 
 import argparse
 import itertools
+import json
+import random
 import resource
-import time
+import string
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,21 +146,45 @@ def overlaid(paths: list[Path], n_documents: int, labelled: int, n_splits: int) 
 
 
 def cost(n_sentences: int, n_members: int) -> None:
-    """Seconds and memory from answers in memory to the decision, without texts."""
+    """Seconds of one core and memory of ``el4ner.combine``, from files to a file, without texts and with them."""
     recipe = Recipe([0.6] * n_members, [0.5] * n_members, [0.2] * n_members)
     table, _, _ = make(recipe, n_sentences)
-    answers: list[dict[str, set[object]]] = [{name: set() for name in table.members} for _ in range(n_sentences)]
+    with tempfile.TemporaryDirectory() as folder:
+        files = _write_answers(table, Path(folder))
+        texts = _write_texts(table, Path(folder) / "documents.jsonl")
+        print(f"{n_members} members, {n_sentences:,} documents, {len(table):,} candidates, from files to a file:")
+        for name, more in (("without texts", []), ("with texts", ["--documents", str(texts)])):
+            words = [*files, *more, "--output", f"{folder}/{len(more)}.jsonl"]
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-m", "el4ner.combine", *words], check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            print(f"  {name}: {seconds:.1f} s of one core, {after.ru_maxrss / 2**20:.2f} GiB at most", flush=True)
+
+
+def _write_answers(table: VoteTable, folder: Path) -> list[str]:
+    """A prediction file for each member; returns ``NAME=FILE``."""
+    found: list[list[list[dict[str, object]]]] = [[[] for _ in range(table.n_documents)] for _ in table.members]
     for index, member in zip(*np.nonzero(table.votes), strict=True):
-        answers[table.document[index]][table.members[member]].add(table.entity(index))
-    before = time.process_time()
-    table = tabulate(answers, table.members)  # type: ignore[arg-type]
-    kept = decide(table, estimate(table).probabilities).kept
-    seconds = time.process_time() - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{n_members} members, {n_sentences:,} sentences, {len(table):,} candidates, {int(kept.sum()):,} kept: "
-        f"{seconds:.1f} s of one core, {peak:.2f} GiB at most"
-    )
+        entity = table.entity(index)
+        found[member][table.document[index]].append({"start": entity.start, "end": entity.end, "type": entity.type})
+    for name, answers in zip(table.members, found, strict=True):
+        lines = (json.dumps({"id": str(n), "status": "ok", "entities": row}) for n, row in enumerate(answers))
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [f"{name}={folder / name}.jsonl" for name in table.members]
+
+
+def _write_texts(table: VoteTable, path: Path) -> Path:
+    """Documents of made-up words, long enough for every candidate, a fifth of the words with a capital letter."""
+    rng = random.Random(0)
+    words = ["".join(rng.choices(string.ascii_lowercase, k=rng.randint(2, 9))) for _ in range(30_000)]
+    words = [word.title() if rng.random() < 0.2 else word for word in words]
+    length = int(table.end.max()) + 20
+    with path.open("w", encoding="utf-8") as stream:
+        for number in range(table.n_documents):
+            text = " ".join(rng.choices(words, k=length // 3))[:length]
+            stream.write(json.dumps({"id": str(number), "text": text}) + "\n")
+    return path
 
 
 def _random(rng: np.random.Generator) -> Recipe:
