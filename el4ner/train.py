@@ -100,13 +100,15 @@ def _checked_outline(config: TrainConfig) -> Any:
     Raises:
         El4nerError: it is not.
     """
-    from el4ner.learn.models import check_quantises, check_shares, outline
+    from el4ner.learn.models import check_packs, check_quantises, check_shares, outline
     from el4ner.learn.tuning import check_adapted
     from el4ner.serving.adapters import check_targets
 
     outlined = outline(config.model)
     if config.optimisation.share_prefix:
         check_shares(outlined, config.model)
+    if config.optimisation.pack_rows:
+        check_packs(outlined, config.model)
     check_quantises(config)
     if config.lora is not None:
         check_adapted(outlined, config.lora)

@@ -117,6 +117,15 @@ class OptimisationConfig(Section):
         description="Questions about one sentence read it once: half of the tokens for the starter's prompts. Needs a model "
         "without sliding window or recurrence, and no gradient_checkpointing.",
     )
+    pack_rows: bool = Field(
+        default=False,
+        description="With share_prefix: several sentences side by side in rows of max_length tokens, so that nothing is padded. "
+        "Needs a model that takes positions (all but Bloom).",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Compile the model's layers with PyTorch (needs a C++ compiler on a CPU; half a minute to two at the start).",
+    )
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed precision.")
     gradient_checkpointing: bool = Field(default=False, description="Less memory for about a third more time.")
     max_steps: int = Field(default=0, ge=0, description="Stop after so many updates; 0: after the epochs.")
@@ -131,6 +140,8 @@ class OptimisationConfig(Section):
     def _keeps_what_it_shares(self) -> "OptimisationConfig":
         if self.share_prefix and self.gradient_checkpointing:
             raise ValueError("share_prefix keeps keys and values, gradient_checkpointing drops them; set one of them")
+        if self.pack_rows and not self.share_prefix:
+            raise ValueError("pack_rows is a way to share prefixes; set share_prefix: true as well")
         return self
 
 

@@ -41,11 +41,13 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Mean cross-entropy of the answer tokens of the batch."""
-        if "tails" in inputs:
-            logits, targets = shared_logits(model, inputs)
-        else:
-            labels = inputs.pop("labels")
-            logits, targets = answer_logits(model, inputs, labels)
+        # The Trainer lowers precision inside the model's own forward, and here only its layers are called.
+        with self.accelerator.autocast():
+            if "tails" in inputs:
+                logits, targets = shared_logits(model, inputs)
+            else:
+                labels = inputs.pop("labels")
+                logits, targets = answer_logits(model, inputs, labels)
         loss = functional.cross_entropy(logits.float(), targets) if len(targets) else logits.sum() * 0
         return (loss, {"logits": logits.detach()}) if return_outputs else loss
 
@@ -134,6 +136,8 @@ def tune(
         ModelError: the loss is no number, so the weights are spoilt.
     """
     fuse_bloom(model)
+    if config.optimisation.compile:
+        unwrapped(model).base_model.compile()
     patience = config.evaluation.patience if held_out is not None else 0
     trainer = AnswerTrainer(
         model=model,
