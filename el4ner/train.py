@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(words)
 
     def work() -> int:
-        config = load_train_config(options.config, options.data_root)
+        config = load_train_config(options.config, options.data_root, options.data)
         changed: dict[str, Any] = {key: value for key in ("model", "output") if (value := getattr(options, key))}
         if options.task is not None:
             changed["tasks"] = config.tasks.only(options.task)
@@ -180,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
         "--task",
         choices=("extract", "classify", "verify", "mrc"),
         help="learn this task alone; default: the configuration's tasks",
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="YAML list of labelled files in place of the configuration's"
     )
     parser.add_argument("--model", help="tune this folder instead of the configuration's")
     parser.add_argument("--output", help="write to this folder instead of the configuration's")

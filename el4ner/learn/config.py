@@ -214,16 +214,24 @@ class TrainConfig(Section):
         return self
 
 
-def load_train_config(path: Path, data_root: Path | None = None) -> TrainConfig:
+def load_train_config(path: Path, data_root: Path | None = None, data: Path | None = None) -> TrainConfig:
     """Read and check a training configuration; ``data: FILE`` takes the list of data from another YAML file.
+
+    Args:
+        path: the configuration.
+        data_root: folder that its data paths are relative to; else that of the configuration.
+        data: a YAML file with another list of data.
 
     Raises:
         ConfigError: with every problem of the file, one a line.
     """
-    raw = with_files(read_yaml(path), path.parent, ["data", "labels"])
+    raw = read_yaml(path)
+    if data is not None and isinstance(raw, dict):
+        raw = raw | {"data": str(data.resolve())}
+    raw = with_files(raw, path.parent, ["data", "labels"])
     config = validate(TrainConfig, raw, str(path))
     root = data_root or path.parent
-    data = tuple(
+    placed = tuple(
         item.model_copy(
             update={
                 "path": str((root / item.path).resolve()),
@@ -232,9 +240,9 @@ def load_train_config(path: Path, data_root: Path | None = None) -> TrainConfig:
         )
         for item in config.data
     )
-    missing = [item.path for item in data if not Path(item.path).is_file()]
+    missing = [item.path for item in placed if not Path(item.path).is_file()]
     if missing:
         raise ConfigError(
             f"{path}: {len(missing)} data file(s) missing, first {missing[0]}; give their folder with --data-root"
         )
-    return config.model_copy(update={"data": data})
+    return config.model_copy(update={"data": placed})

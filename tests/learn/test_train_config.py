@@ -43,6 +43,16 @@ def test_labels_and_data_may_lie_in_files_of_their_own(tmp_path: Path):
     assert config.data[0].language == "zh"
 
 
+def test_another_list_of_data_may_be_given(tmp_path: Path):
+    (tmp_path / "lists").mkdir()
+    other = tmp_path / "lists" / "other.yaml"
+    other.write_text(yaml.safe_dump([{"path": str(tmp_path / "a.jsonl"), "language": "zh"}]), encoding="utf-8")
+    config = load_train_config(write_config(tmp_path), tmp_path / "elsewhere", other)
+    assert [(data.path, data.language) for data in config.data] == [(str((tmp_path / "a.jsonl").resolve()), "zh")]
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_train_config(tmp_path / "train.yaml", None, tmp_path / "nowhere.yaml")
+
+
 def test_a_language_is_repeated_on_top_of_its_files(tmp_path: Path):
     files = [{"path": "a.jsonl", "language": language, "repeat": 2} for language in ("en", "zh")]
     config = load_train_config(write_config(tmp_path, data=files, repeat={"zh": 1.5}))
