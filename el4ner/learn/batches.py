@@ -88,7 +88,7 @@ class Batches(Dataset[dict[str, Any]]):
             sizes = list(map(padded_shared_size, self._batches))
             self.cost = Cost(len(sizes), sum(sizes), self.cost.tokens)
             if pack_rows:
-                length = row_length(max_length)
+                length = row_length(max_length, batch_tokens)
                 self._collate = partial(collate_rows, length=length)
                 rows, at_once = fill_rows(shared, length, seed), max(1, batch_tokens // length)
                 self._batches = [rows[at : at + at_once] for at in range(0, len(rows), at_once)]

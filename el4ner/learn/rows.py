@@ -18,9 +18,12 @@ UNIT = 32
 """Rows are as long as a multiple of it."""
 
 
-def row_length(max_length: int) -> int:
-    """The length of rows that hold any example of at most ``max_length`` tokens."""
-    return -(-max_length // UNIT) * UNIT
+def row_length(max_length: int, batch_tokens: int) -> int:
+    """The length of rows for examples of at most ``max_length`` tokens: twice that, where a batch holds it.
+
+    What shares a beginning that is nearly as long as a row would stand in several rows, each with the beginning.
+    """
+    return -(-max(max_length, min(2 * max_length, batch_tokens)) // UNIT) * UNIT
 
 
 def split_bundle(whole: Bundle, length: int) -> list[Bundle]:

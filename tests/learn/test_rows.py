@@ -108,7 +108,13 @@ def test_rows_change_neither_loss_nor_gradient(
 def test_a_single_example_is_a_row():
     alone = bundle([Encoded([5, 6, 7], [IGNORE, IGNORE, 7])])
     assert fill_rows([alone], 32, seed=1) == [[alone]]
-    assert row_length(33) == 64
+
+
+@pytest.mark.parametrize(
+    ("longest", "batch", "length"), [(33, 64, 64), (500, 2048, 1024), (500, 600, 608), (500, 64, 512)]
+)
+def test_rows_are_twice_as_long_as_an_example_where_a_batch_holds_them(longest: int, batch: int, length: int):
+    assert row_length(longest, batch) == length
 
 
 def test_rows_need_shared_prefixes():
