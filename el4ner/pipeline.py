@@ -132,7 +132,9 @@ class Pipeline:
         return _safe(self.retriever.retrieve(text, hints, language).demonstrations)
 
     def _retrieves_by_spans(self) -> bool:
-        return self.retriever is not None and self.config.demonstrations.method == "span"
+        """Whether demonstrations of questions wait for spans of the text."""
+        method, k = self.config.demonstrations.method, self.config.mrc.k
+        return self.retriever is not None and method == "span" and k != 0
 
     def _for_questions(
         self, readers: Sequence[Voice], text: str, hints: Sequence[Span], language: Language

@@ -52,8 +52,10 @@ def test_every_row_changes_one_thing_and_is_valid():
     for name, config in rows.items():
         validate(type(config), config.model_dump(), name)
         sections = {key for key in type(config).model_fields if getattr(config, key) != getattr(STARTER, key)}
-        assert len(sections) <= 1 or (name.startswith("alone") and sections <= {"members", "verify"})
+        assert len(sections) <= 1 or (name.startswith(("alone", "without")) and sections <= {"members", "verify"})
     assert [m.name for m in rows["alone bloom"].members] == ["bloom"] and rows["alone bloom"].verify.member is None
+    assert [m.name for m in rows["without opt"].members] == ["bloom", "qwen3"]
+    assert rows["without opt"].verify.member == "bloom"
     assert rows["demos none"].demonstrations.method == "none"
     assert [rows[f"shots {name}"].extract.few_shot for name in ("never", "always", "doubtful")] == [
         False,

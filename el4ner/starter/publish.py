@@ -10,6 +10,7 @@ from el4ner.environment import go_offline
 
 go_offline()
 
+import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
@@ -17,18 +18,35 @@ from el4ner.commands import OK, run_command  # noqa: E402
 from el4ner.errors import InputError  # noqa: E402
 from el4ner.members.weights import check_model_folder  # noqa: E402
 
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
 
 def publish(trained: Path, target: Path) -> int:
     """Copy a trained model to ``target`` with float16 weights, its tokenizer and its card. Returns the bytes written.
 
+    An adapter goes without its base and its base's tokenizer.
+
     Raises:
         ModelError: the trained folder is not complete.
     """
+    if (trained / ADAPTER).is_file():
+        return _publish_adapter(trained, target)
     check_model_folder(trained)
     model = transformers.AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float16, use_safetensors=True)
     target.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(target, safe_serialization=True)
     transformers.AutoTokenizer.from_pretrained(trained).save_pretrained(target)
+    shutil.copyfile(trained / "README.md", target / "README.md")
+    return sum(path.stat().st_size for path in target.iterdir())
+
+
+def _publish_adapter(trained: Path, target: Path) -> int:
+    settings = json.loads((trained / ADAPTER).read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = Path(settings["base_model_name_or_path"]).name
+    weights = safetensors.torch.load_file(trained / ADAPTER_WEIGHTS)
+    target.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file({name: values.half() for name, values in weights.items()}, target / ADAPTER_WEIGHTS)
+    (target / ADAPTER).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     shutil.copyfile(trained / "README.md", target / "README.md")
     return sum(path.stat().st_size for path in target.iterdir())
 

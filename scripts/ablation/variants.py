@@ -29,6 +29,7 @@ def make_variants(base: Config) -> list[Variant]:
     candidates = {
         ENSEMBLE: base,
         **{f"alone {member.name}": alone(base, member.name) for member in base.members if len(base.members) > 1},
+        **{f"without {member.name}": without(base, member.name) for member in base.members if len(base.members) > 2},
         **{f"demos {method}": changed(base, "demonstrations", method=method) for method in methods(base)},
         **{f"shots {name}": changed(base, "extract", few_shot=value) for name, value in shown},
         **{f"weights {name}": changed(base, "demonstrations", weights=name) for name in ("uniform", "labels")},
@@ -60,6 +61,14 @@ def alone(config: Config, name: str) -> Config:
     single = config.model_copy(update={"members": tuple(m for m in config.members if m.name == name)})
     single = changed(changed(single, "verify", member=None), "extract", min_members=1)
     return changed(single, "batch", quorum=1)
+
+
+def without(config: Config, name: str) -> Config:
+    """The configuration without one of its members; if that was the judge, the first one left is."""
+    left = tuple(member for member in config.members if member.name != name)
+    if config.verify.member == name:
+        config = changed(config, "verify", member=left[0].name)
+    return changed(config.model_copy(update={"members": left}), "batch", quorum=min(config.batch.quorum, len(left)))
 
 
 def is_possible(name: str, config: Config) -> bool:

@@ -57,6 +57,26 @@ def test_scores_of_another_member_or_no_table_are_refused(
     assert "scripts/ablate.py" in capsys.readouterr().err
 
 
+def test_an_adapter_ships_without_its_base(trained: Path, tmp_path: Path):
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(trained)
+    adapter = tmp_path / "adapter"
+    peft.get_peft_model(model, peft.LoraConfig(r=8, target_modules=["q_proj"])).save_pretrained(adapter)
+    (adapter / "README.md").write_text("# An adapter\n", encoding="utf-8")
+    assert main([str(adapter), str(tmp_path / "shipped")]) == 0
+    assert {path.name for path in (tmp_path / "shipped").iterdir()} == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    halves = load_file(tmp_path / "shipped" / "adapter_model.safetensors")
+    assert halves and all(values.dtype == torch.float16 for values in halves.values())
+    settings = json.loads((tmp_path / "shipped" / "adapter_config.json").read_text(encoding="utf-8"))
+    assert settings["base_model_name_or_path"] == "trained" and settings["r"] == 8
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main([str(tmp_path), str(tmp_path / "member")]) == 2
     assert "el4ner.starter.publish:" in capsys.readouterr().err
