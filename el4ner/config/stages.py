@@ -172,11 +172,6 @@ class MrcConfig(Section):
     occurrences: Literal["all", "first"] = Field(
         default="all", description="Where a listed mention stands more than once: all places, or the first alone."
     )
-    unnamed: Literal["none", "abstain"] = Field(
-        default="none",
-        description="Its vote on a candidate of others that it named under no type: no entity; or none at all, for a member that "
-        "misses much and is mostly right where it names something.",
-    )
     max_answer_tokens: int = Field(default=256, ge=16, description="Upper bound of an answer that is a list.")
 
     @model_validator(mode="after")

@@ -119,7 +119,7 @@ class OptimisationConfig(Section):
     )
     pack_rows: bool = Field(
         default=False,
-        description="With share_prefix: several sentences side by side in rows of max_length tokens, so that nothing is padded. "
+        description="With share_prefix: several sentences side by side in long rows, so that nothing is padded. "
         "Needs a model that takes positions (all but Bloom).",
     )
     compile: bool = Field(

@@ -29,12 +29,10 @@ class Answers:
     Attributes:
         types: the types of each span that it named, in the order of the labels; nearly always one.
         complete: whether all of its answers could be read.
-        denies: whether a span that it did not name is no entity to it.
     """
 
     types: Mapping[Span, tuple[str, ...]]
     complete: bool
-    denies: bool = True
 
     @property
     def usable(self) -> bool:
@@ -45,7 +43,7 @@ class Answers:
         """Its vote on a candidate; None where it abstains.
 
         A span that it named under a type has that type; under several, the first of them, and equal probabilities. One that
-        it did not name is no entity where it denies so, if all of its answers were read: a lost answer may have named it.
+        it did not name is no entity, if all of its answers were read: a lost answer may have named it.
         """
         named = self.types.get(span, ())
         if named:
@@ -53,7 +51,7 @@ class Answers:
             if len(named) > 1:
                 shares = {name: 1 / len(named) for name in named}
             return Ballot(named[0], shares, weight)
-        return Ballot(None, None, weight, found=False) if self.complete and self.denies else None
+        return Ballot(None, None, weight, found=False) if self.complete else None
 
 
 async def answer_questions(
@@ -86,7 +84,7 @@ async def answer_questions(
             lost += [ParseError("the answer passes over a type that it was asked about")] * (len(group) - len(result))
     for errors in _by_reason(lost):
         minutes.note(voice.name, STAGE, errors[0], len(errors))
-    return Answers(_by_span(read, config.type_names), complete=not lost, denies=config.mrc.unnamed == "none")
+    return Answers(_by_span(read, config.type_names), complete=not lost)
 
 
 async def ask_readers(

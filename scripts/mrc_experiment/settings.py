@@ -10,6 +10,8 @@ import yaml
 from mrc_experiment.arms import Arm, Corpus
 
 LABELS = Path(__file__).parents[2] / "configs" / "labels"
+ZERO_SHOT = 0.2
+"""Share of the sentences whose questions show nothing: what span similarity compares is found without demonstrations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, ep
         "labels": _labels(run.corpus),
         "data": [{"path": str(run.train), "language": "zh", "licence": "measurement only"}],
         "repeat": {},
+        "tasks": dict(recipe.get("tasks", {})) | {"zero_shot": ZERO_SHOT},
         "mrc": _questions(run, recipe),
         "demonstrations": _demonstrations(run, recipe),
         "optimisation": optimisation,
@@ -86,7 +89,7 @@ def _labels(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def _questions(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(recipe.get("mrc", {})) | {"types_per_call": 64 if run.arm.joint else 1}
+    return dict(recipe.get("mrc", {})) | {"types_per_call": 64 if run.arm.joint else 1, "k": None}
 
 
 def _demonstrations(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:

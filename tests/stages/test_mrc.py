@@ -79,8 +79,6 @@ def test_a_named_span_is_a_vote_and_an_unnamed_one_is_none():
     answers = Answers({ADA: ("PER",)}, complete=True)
     assert answers.ballot(ADA, 2.0) == Ballot("PER", None, 2.0)
     assert answers.ballot(BO, 2.0) == Ballot(None, None, 2.0, found=False)
-    silent = Answers({ADA: ("PER",)}, complete=True, denies=False)
-    assert silent.ballot(ADA, 2.0) == Ballot("PER", None, 2.0) and silent.ballot(BO, 2.0) is None
 
 
 def test_a_lost_answer_makes_it_abstain_on_what_it_did_not_name():

@@ -1,0 +1,108 @@
+"""How fast a tiny model is tuned here: what sharing, rows, compiling and lower precision are worth.
+
+    python scripts/bench_training.py [--model DIR] [--steps 20]
+
+Questions about the bundled pool's sentences, 2,048 tokens a step, on one thread: the starter's Qwen3 learns them in each setting
+in turn. Answer tokens a second are what counts, since settings differ in how many tokens they compute for them.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from el4ner.environment import go_offline
+
+go_offline()
+
+import torch  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from el4ner.config import bundled_path  # noqa: E402
+from el4ner.learn.batches import Batches  # noqa: E402
+from el4ner.learn.config import TrainConfig  # noqa: E402
+from el4ner.learn.models import load_model, load_tokenizer  # noqa: E402
+from el4ner.learn.sets import build_sets  # noqa: E402
+from el4ner.learn.shared import shared_logits  # noqa: E402
+from el4ner.learn.tuning import answer_logits  # noqa: E402
+
+LABELS = [
+    {"name": name, "words": {"en": word}}
+    for name, word in (("PER", "person"), ("LOC", "location"), ("ORG", "organization"))
+]
+SETTINGS = {
+    "one by one": {},
+    "share_prefix": {"share_prefix": True},
+    "+ pack_rows": {"share_prefix": True, "pack_rows": True},
+    "+ compile": {"share_prefix": True, "pack_rows": True, "compile": True},
+    "+ bfloat16": {"share_prefix": True, "pack_rows": True, "compile": True, "precision": "bfloat16"},
+}
+
+
+def config_of(model: Path, **optimisation: object) -> TrainConfig:
+    """Questions about the bundled pool, in a setting."""
+    return TrainConfig.model_validate(
+        {
+            "model": str(model),
+            "output": "-",
+            "prompt_style": "compact",
+            "labels": LABELS,
+            "data": [{"path": str(bundled_path("bundled:pool.jsonl")), "language": "en"}],
+            "tasks": {"extract": 0, "classify": 0, "verify": 0, "mrc": 1, "negatives": 9, "zero_shot": 1},
+            "demonstrations": {"method": "none"},
+            "optimisation": {"epochs": 4, "batch_tokens": 2048, "max_length": 256, **optimisation},
+            "evaluation": {"fraction": 0},
+            "device": "cpu",
+        }
+    )
+
+
+def measure(config: TrainConfig, steps: int) -> tuple[float, float]:
+    """Seconds a step, and answer tokens a second; the first two steps, which compile, are not counted."""
+    torch.manual_seed(config.seed)
+    batches: Batches = build_sets(config, load_tokenizer(config.model)).train
+    model = load_model(config).train()
+    if config.optimisation.compile:
+        model.base_model.compile()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    started, answered = 0.0, 0
+    for step in range(steps + 2):
+        if step == 2:
+            started, answered = time.perf_counter(), 0
+        batch = dict(batches[step % (len(batches) - 1)])
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.optimisation.precision == "bfloat16"):
+            shares = "tails" in batch
+            logits, targets = (
+                shared_logits(model, batch) if shares else answer_logits(model, batch, batch.pop("labels"))
+            )
+        optimiser.zero_grad()
+        functional.cross_entropy(logits.float(), targets).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        answered += len(targets)
+    took = time.perf_counter() - started
+    return took / steps, answered / took
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure all settings and print a table; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    folder = bundled_path("bundled:models/qwen3")
+    parser.add_argument(
+        "--model", type=Path, default=folder, metavar="DIR", help="what is tuned (default: the starter's Qwen3)"
+    )
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="of each setting (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    print(f"{'setting':<14}{'s a step':>10}{'answer tokens a s':>19}{'ratio':>8}")
+    first = 0.0
+    for name, setting in SETTINGS.items():
+        seconds, rate = measure(config_of(options.model, **setting), options.steps)
+        first = first or rate
+        print(f"{name:<14}{seconds:>10.2f}{rate:>19.0f}{rate / first:>8.2f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
