@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make the three starter members from nothing: bases, tuning, half-precision copies in el4ner/starter/models, scores.
+# Make the three starter members that extract from nothing: bases, tuning, half-precision copies in el4ner/starter/models, scores.
+# How the fourth, which answers questions, is made on top of them stands in configs/train/starter-glm.yaml.
 # usage: scripts/train_starter.sh DATA_ROOT [NAME...]
 # DATA_ROOT holds the open data sets as JSON lines (see configs/train/shared/starter-data.yaml). A CPU core computes
 # about 800 tokens a second; `python -m el4ner.train --dry-run` says how many there are. To train for a given time instead, set

@@ -54,7 +54,7 @@ def test_every_row_changes_one_thing_and_is_valid():
         sections = {key for key in type(config).model_fields if getattr(config, key) != getattr(STARTER, key)}
         assert len(sections) <= 1 or (name.startswith(("alone", "without")) and sections <= {"members", "verify"})
     assert [m.name for m in rows["alone bloom"].members] == ["bloom"] and rows["alone bloom"].verify.member is None
-    assert [m.name for m in rows["without opt"].members] == ["bloom", "qwen3"]
+    assert [m.name for m in rows["without opt"].members] == ["bloom", "qwen3", "glm"]
     assert rows["without opt"].verify.member == "bloom"
     assert rows["demos none"].demonstrations.method == "none"
     assert [rows[f"shots {name}"].extract.few_shot for name in ("never", "always", "doubtful")] == [

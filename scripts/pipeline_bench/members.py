@@ -45,15 +45,17 @@ class Recording:
 
 
 class Instant:
-    """A member that answers at once: it marks pairs of capitalised words, and takes the first choice."""
+    """A member that answers at once: it marks pairs of capitalised words, takes the first choice, and finds nothing asked for."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.fingerprint = f"instant:{name}"
 
     async def generate(self, request: Request) -> Answer:
-        """The text with its names marked."""
-        text = request.copy_of or ""
+        """The text with its names marked; none to a question about a type."""
+        if request.copy_of is None:
+            return Answer("none", "stop")
+        text = request.copy_of
         return Answer(write_copy(text, [Span(*match.span()) for match in NAME.finditer(text)]), "stop")
 
     async def choose(self, request: Request) -> Choice:

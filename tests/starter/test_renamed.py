@@ -103,7 +103,7 @@ def test_the_command_lists_old_and_new_files(
     assert main(words) == 0
     written = yaml.safe_load(Path(capsys.readouterr().out.strip()).read_text(encoding="utf-8"))
     old, new = read_sentences([DataConfig(**written[0])]), read_sentences([DataConfig(**written[1])])
-    assert written[1]["repeat"] == 0.5 and "jieba" in written[1]["attribution"]
+    assert written[1]["repeat"] == 0.5 and "jieba" in written[1]["changes"]
     assert len(old) == 1 and len(new) == 2
     assert {entity.type for sentence in new for entity in sentence.document.entities} == {"PER", "LOC"}
     assert all(sentence.document.text.endswith(" came back.") for sentence in new)

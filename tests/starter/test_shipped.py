@@ -14,6 +14,8 @@ from el4ner.members.meter import Meter
 from el4ner.members.weights import check_model_folder
 from el4ner.pipeline import build_pipeline
 from el4ner.scoring.counts import micro, strict_counts
+from el4ner.serving.adapters import read_adapter
+from el4ner.serving.shape import read_model
 from el4ner.text.formats import read_labelled
 from el4ner.text.language import detect
 from el4ner.text.spans import Entity, is_nested
@@ -22,6 +24,7 @@ from el4ner.text.windows import cut_windows
 ROOT = Path(__file__).parents[2]
 CONFIG = load_config(ROOT / "configs/starter.yaml")
 MODELS = [Path(member.model) for member in CONFIG.members]
+ADAPTERS = [Path(member.adapter) for member in CONFIG.members if member.adapter]
 BASELINE = json.loads((Path(__file__).parent / "baseline.json").read_text(encoding="utf-8"))
 GOLD = {language: ROOT / f"tests/examples/gold.{language}.jsonl" for language in ("en", "zh")}
 
@@ -63,12 +66,22 @@ def test_members_differ_in_architecture_and_tokenizer():
         architectures.add(config["architectures"][0])
         vocabularies.add((folder / "tokenizer.json").read_bytes())
         assert "licence" in (folder / "README.md").read_text(encoding="utf-8")
-    assert len(architectures) == len(vocabularies) == len(MODELS) == 3
+    assert len(architectures) == len(MODELS) == 4
+    assert len(vocabularies) == 3  # the GLM began with the Qwen3's
+
+
+def test_the_reader_is_a_glm_with_an_adapter_that_can_be_served():
+    (reader,) = (member for member in CONFIG.members if member.role == "mrc")
+    adapter = read_adapter(Path(reader.adapter), read_model(Path(reader.model)))
+    assert "Glm4ForCausalLM" in (Path(reader.model) / "config.json").read_text(encoding="utf-8")
+    assert adapter.rank <= 64 and "gate_up_proj" not in adapter.targets
+    settings = json.loads((Path(reader.adapter) / "adapter_config.json").read_text(encoding="utf-8"))
+    assert settings["base_model_name_or_path"] == Path(reader.model).name
 
 
 def test_members_are_small_and_hold_no_pickle():
-    files = [path for folder in MODELS for path in folder.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 60_000_000
+    files = [path for folder in MODELS + ADAPTERS for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 80_000_000
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".jinja", ".md"}
 
 

@@ -114,7 +114,7 @@ class Box:
         return members  # type: ignore[no-any-return]
 
     def _local_members(self) -> list[dict[str, Any]]:
-        members = read_yaml(ROOT / "configs" / "starter.yaml")["members"]
+        members = [m for m in read_yaml(ROOT / "configs" / "starter.yaml")["members"] if m["name"] in self.models]
         return [member | {"model": str(self.models[member["name"]]), "dtype": "float32"} for member in members]
 
     def _write(self, name: str, members: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> Path:
