@@ -68,6 +68,6 @@ def test_the_served_starter_is_the_starter_but_for_its_engine_and_its_reader():
     here = here.model_copy(update={"members": tuple(m for m in here.members if m.role != "mrc")})
     others = {"members": True, "serving": True, "mrc": True}
     assert there.model_dump(exclude=others) == here.model_dump(exclude=others)
-    alike = {"name", "prompt_style", "answer_format", "languages"}  # votes weigh otherwise beside a fourth member
+    alike = {"name", "prompt_style", "answer_format", "weight", "languages"}
     assert [m.model_dump(include=alike) for m in there.members] == [m.model_dump(include=alike) for m in here.members]
     assert [m.serve and m.serve.model for m in there.members] == [m.model for m in here.members]
