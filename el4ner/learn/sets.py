@@ -83,8 +83,16 @@ def _batches(
     if not plans:
         raise ConfigError("tasks are all 0, so there is nothing to learn; set one of them above 0")
     log.info("%d examples from %d sentences", len(plans), len(part))
-    sharing = {"share_prefix": o.share_prefix, "pack_rows": o.pack_rows}
-    made = Batches(plans, maker, tokenizer, o.batch_tokens, o.max_length, config.seed, **sharing)
+    made = Batches(
+        plans,
+        maker,
+        tokenizer,
+        o.batch_tokens,
+        o.max_length,
+        config.seed,
+        share_prefix=o.share_prefix,
+        pack_rows=o.pack_rows,
+    )
     log.info("%s", made.cost)
     return made
 

@@ -16,7 +16,7 @@ import transformers  # noqa: E402
 
 from el4ner.commands import OK, run_command  # noqa: E402
 from el4ner.errors import InputError  # noqa: E402
-from el4ner.members.weights import check_model_folder  # noqa: E402
+from el4ner.members.weights import check_adapter_folder, check_model_folder  # noqa: E402
 
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -41,6 +41,7 @@ def publish(trained: Path, target: Path) -> int:
 
 
 def _publish_adapter(trained: Path, target: Path) -> int:
+    check_adapter_folder(trained)
     settings = json.loads((trained / ADAPTER).read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = Path(settings["base_model_name_or_path"]).name
     weights = safetensors.torch.load_file(trained / ADAPTER_WEIGHTS)
