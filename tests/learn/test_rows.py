@@ -10,18 +10,15 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from el4ner.learn.batches import Batches, collate  # noqa: E402
-from el4ner.learn.config import OptimisationConfig, TaskConfig  # noqa: E402
+from el4ner.learn.batches import collate  # noqa: E402
+from el4ner.learn.config import OptimisationConfig  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
 from el4ner.learn.encode import IGNORE, Encoded  # noqa: E402
-from el4ner.learn.examples import ExampleMaker, plan_epochs  # noqa: E402
 from el4ner.learn.rows import collate_rows, fill_rows, row_length, split_bundle  # noqa: E402
 from el4ner.learn.shared import Bundle, bundle  # noqa: E402
 from el4ner.learn.tuning import answer_logits  # noqa: E402
-from el4ner.prompts.formats import answer_format  # noqa: E402
 
-from .conftest import TYPES, prompts_of  # noqa: E402
-from .test_shared import _loss_and_gradient  # noqa: E402
+from .sharing import apart_and_together, check_alike, unbundled  # noqa: E402
 
 sizes = st.tuples(st.integers(0, 8), st.lists(st.integers(2, 8), min_size=1, max_size=6))
 
@@ -78,31 +75,15 @@ def test_a_token_sees_its_beginning_and_its_own_example():
 def test_rows_change_neither_loss_nor_gradient(
     tiny_model: Callable[..., Path], sentences: Sequence[Sentence], name: str
 ):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = tiny_model(name)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
-    shown = [sentence.document for sentence in sentences[:2]]
-    maker = ExampleMaker(
-        list(sentences), prompts_of("compact"), answer_format("inline"), TYPES, lambda _, n: shown[:n], seed=1
+    model, tokenizer, apart, packed = apart_and_together(
+        tiny_model(name), sentences, 256, share_prefix=True, pack_rows=True
     )
-    plans = plan_epochs(list(sentences), TaskConfig(), 2, 1.0, seed=1)
-    apart = Batches(plans, maker, tokenizer, 100_000, 256, seed=1)
-    packed = Batches(plans, maker, tokenizer, 100_000, 256, seed=1, share_prefix=True, pack_rows=True)
-    assert len(apart) == len(packed) == 1
     assert packed.cost.tokens == packed[0]["input_ids"].numel() < apart.cost.tokens == packed.cost.unshared
-    examples = [
-        Encoded(part.prefix + tail.ids, [IGNORE] * len(part.prefix) + tail.labels)
-        for row in packed._batches[0]
-        for part in row
-        for tail in part.tails
-    ]
+    examples = unbundled(part for row in packed._batches[0] for part in row)
     assert {tuple(example.ids) for example in examples} == {tuple(example.ids) for example in apart._batches[0]}
     one_by_one, rows = collate(examples, tokenizer.pad_token_id), dict(packed[0])
-    expected = _loss_and_gradient(model, *answer_logits(model, one_by_one, one_by_one.pop("labels")))
-    loss, gradient = _loss_and_gradient(model, *answer_logits(model, rows, rows.pop("labels")))
-    assert loss == pytest.approx(expected[0], rel=1e-4)
-    assert torch.allclose(gradient, expected[1], rtol=1e-3, atol=1e-4 * float(expected[1].abs().max()))
+    labels, row_labels = one_by_one.pop("labels"), rows.pop("labels")
+    check_alike(model, answer_logits(model, one_by_one, labels), answer_logits(model, rows, row_labels))
 
 
 def test_a_single_example_is_a_row():

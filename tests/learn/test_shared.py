@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,17 +10,15 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from el4ner.learn.batches import Batches, Cost, collate  # noqa: E402
-from el4ner.learn.config import OptimisationConfig, TaskConfig  # noqa: E402
+from el4ner.learn.batches import Cost, collate  # noqa: E402
+from el4ner.learn.config import OptimisationConfig  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
 from el4ner.learn.encode import IGNORE, Encoded  # noqa: E402
-from el4ner.learn.examples import ExampleMaker, plan_epochs  # noqa: E402
 from el4ner.learn.packing import cut  # noqa: E402
 from el4ner.learn.shared import bundle, shared_logits, shared_size  # noqa: E402
 from el4ner.learn.tuning import answer_logits  # noqa: E402
-from el4ner.prompts.formats import answer_format  # noqa: E402
 
-from .conftest import TYPES, prompts_of  # noqa: E402
+from .sharing import apart_and_together, check_alike, unbundled  # noqa: E402
 
 tokens = st.lists(st.integers(0, 3), min_size=1, max_size=6)
 
@@ -45,34 +42,12 @@ def test_a_batch_keeps_to_its_size(sizes: list[int], batch_tokens: int):
     assert all(len(batch) == 1 or sum(item.size for item in batch) <= batch_tokens for batch in batches)
 
 
-def _loss_and_gradient(model: Any, logits: Any, targets: Any) -> tuple[float, Any]:
-    model.zero_grad()
-    loss = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
-    loss.backward()
-    return float(loss), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-
-
 @pytest.mark.parametrize("name", ["opt", "bloom", "qwen3"])
 def test_sharing_changes_neither_loss_nor_gradient(
     tiny_model: Callable[..., Path], sentences: Sequence[Sentence], name: str
 ):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = tiny_model(name)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
-    shown = [sentence.document for sentence in sentences[:2]]
-    maker = ExampleMaker(
-        list(sentences), prompts_of("compact"), answer_format("inline"), TYPES, lambda _, n: shown[:n], seed=1
-    )
-    plans = plan_epochs(list(sentences), TaskConfig(), 2, 1.0, seed=1)
-    apart = Batches(plans, maker, tokenizer, 100_000, 512, seed=1)
-    together = Batches(plans, maker, tokenizer, 100_000, 512, seed=1, share_prefix=True)
-    assert len(apart) == len(together) == 1
-    examples = [
-        Encoded(shared.prefix + tail.ids, [IGNORE] * len(shared.prefix) + tail.labels)
-        for shared in together._batches[0]
-        for tail in shared.tails
-    ]
+    model, tokenizer, apart, together = apart_and_together(tiny_model(name), sentences, 512, share_prefix=True)
+    examples = unbundled(together._batches[0])
     assert {tuple(example.ids) for example in examples} == {tuple(example.ids) for example in apart._batches[0]}
     rows = collate(examples, tokenizer.pad_token_id)
     labels = rows.pop("labels")
@@ -80,10 +55,7 @@ def test_sharing_changes_neither_loss_nor_gradient(
     assert together.cost == Cost(1, computed, apart.cost.tokens)
     assert computed < apart[0]["input_ids"].numel() == apart.cost.tokens
     assert together[0]["prefix_ids"].numel() < rows["input_ids"].numel() / 3
-    expected = _loss_and_gradient(model, *answer_logits(model, rows, labels))
-    loss, gradient = _loss_and_gradient(model, *shared_logits(model, together[0]))
-    assert loss == pytest.approx(expected[0], rel=1e-4)
-    assert torch.allclose(gradient, expected[1], rtol=1e-3, atol=1e-4 * float(expected[1].abs().max()))
+    check_alike(model, answer_logits(model, rows, labels), shared_logits(model, together[0]))
 
 
 def test_sharing_and_checkpointing_exclude_each_other():
