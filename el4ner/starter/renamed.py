@@ -15,8 +15,9 @@ from pathlib import Path
 import yaml
 
 from el4ner.commands import OK, run_command
-from el4ner.config import Language
+from el4ner.config import Language, validate
 from el4ner.config.load import read_yaml
+from el4ner.errors import ConfigError
 from el4ner.learn.config import DataConfig
 from el4ner.learn.data import read_sentences
 from el4ner.starter.names import Names
@@ -120,7 +121,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> int:
-        items = [DataConfig(**item) for item in read_yaml(options.data)]
+        if options.copies < 1:
+            raise ConfigError("--copies must be 1 at least")
+        listed = read_yaml(options.data)
+        if not isinstance(listed, list):
+            raise ConfigError(
+                f"{options.data} is no list of labelled files; see configs/train/shared/starter-data.yaml"
+            )
+        items = [validate(DataConfig, item, f"{options.data}, file {place}") for place, item in enumerate(listed, 1)]
         placed = [item.model_copy(update={"path": str((options.data_root / item.path).resolve())}) for item in items]
         print(write_renamed(placed, options.output, options.copies, options.seed))
         return OK

@@ -110,6 +110,24 @@ def test_the_command_lists_old_and_new_files(
     assert oct(Path(written[1]["path"]).stat().st_mode)[-3:] == "600"
 
 
+@pytest.mark.parametrize(
+    ("content", "more", "said"),
+    [
+        ("a: 1", [], "is no list of labelled files"),
+        ("[{path: a.jsonl, language: en, licens: CC0}]", [], "licens"),
+        ("[just text]", [], "file 1"),
+        ("[]", ["--copies", "0"], "must be 1 at least"),
+    ],
+)
+def test_mistakes_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, more: list[str], said: str
+):
+    (tmp_path / "list.yaml").write_text(content, encoding="utf-8")
+    words = ["--data", str(tmp_path / "list.yaml"), "--data-root", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main([*words, *more]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
