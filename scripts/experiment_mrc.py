@@ -13,7 +13,8 @@ full - it  F1 of LoRA with span-level demonstrations minus the arm's, all seeds 
 minutes    of training, mean.
 
 Every finished training and every answered document stays in the output folder: run it again to go on where it was, ``--report``
-prints what there is. The folder holds text (mode 0600 where the commands write it); remove it when you are done.
+prints what there is. The folder holds text (mode 0600 where the commands write it); remove it when you are done. ``--export``
+copies what the table is made of, numbers alone, to another folder: ``--report --output`` of that folder prints it again.
 """
 
 import argparse
@@ -44,7 +45,8 @@ DATA_ROOT = ROOT.parent / "shared" / "data"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the experiment; returns the exit code: 0, or 2 with a message on standard error."""
     options = _parser().parse_args(arguments)
-    names = [name for name in options.sets if (options.data_root / name / "train.jsonl").is_file()]
+    there = [name for name in options.sets if (options.data_root / name / "train.jsonl").is_file()]
+    names = options.sets if options.report else there
     if not names:
         print(
             f"skipped: {options.data_root} holds none of {', '.join(options.sets)} (--data-root names another folder)"
@@ -67,22 +69,23 @@ def experiment(options: argparse.Namespace, corpora: Sequence[Corpus]) -> None:
             print(f"{run.corpus.name}: {run.arm.name}, seed {run.seed}", file=sys.stderr)
             work.do(run, recipe, options.base, options.minutes, options.epochs)
     done = {name: [run for run in of_set if work.is_done(run)] for name, of_set in runs.items()}
-    blocks = {
-        name: rows_of(_by_arm(of_set), options.output.resolve() / name / "dev.jsonl", options.samples)
-        for name, of_set in done.items()
-    }
-    write_rows(blocks, options.output / "table.json")
+    if options.export is not None:
+        for of_set in done.values():
+            work.export(of_set, options.output.resolve(), options.export)
+    blocks = {name: rows_of(_by_arm(of_set), options.samples) for name, of_set in done.items()}
+    if not options.report:
+        write_rows(blocks, options.output / "table.json")
     print_table(blocks, {name: len(runs[name]) - len(done[name]) for name in runs})
 
 
 def plan(corpus: Corpus, options: argparse.Namespace) -> list[Run]:
     """All runs on a set, its files put in place; the first seed of every arm comes first."""
     folder = options.output.resolve() / corpus.name
-    dropped = prepare(options.data_root / corpus.name, folder, options.limit)
+    dropped = 0 if options.report else prepare(options.data_root / corpus.name, folder, options.limit)
     if dropped:
         print(f"{corpus.name}: {dropped} training sentences stand in dev as well and are left out", file=sys.stderr)
     arms = [arm for arm in ARMS if arm.name in options.arms]
-    if any(arm.crf for arm in arms) and not is_installed():
+    if any(arm.crf for arm in arms) and not is_installed() and not options.report:
         print("CRF: left out, the package python-crfsuite is missing (pip install python-crfsuite)", file=sys.stderr)
         arms = [arm for arm in arms if not arm.crf]
     wanted = [(arm, seed) for seed in range(1, options.seeds + 1) for arm in arms if seed == 1 or _varies(arm)]
@@ -146,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data-root", type=Path, default=DATA_ROOT, metavar="DIR", help="folder of the labelled sets")
     add("--output", type=Path, default=ROOT / "out" / "mrc", metavar="DIR", help="folder (default: out/mrc)")
     add("--samples", type=int, default=1000, metavar="N", help="bootstrap samples (default: %(default)s)")
+    add("--export", type=Path, metavar="DIR", help="copy the finished runs' figures, without texts, to this folder")
     add("--report", action="store_true", help="only print what is finished")
     return parser
 

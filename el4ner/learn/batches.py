@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ class Batches(Dataset[dict[str, Any]]):
         sizes = list(map(padded_size, self._batches))
         self.cost = Cost(len(sizes), sum(sizes))
         if share_prefix:
-            shared = bundles([(_shared_by(plan), item) for plan, item in encoded])
+            shared = bundles([(_shared_by(plan), item) for plan, item in _side_by_side(encoded)])
             self._batches = cut(shared, lambda item: len(item.prefix), shared_size, batch_tokens, seed)
             sizes = list(map(padded_shared_size, self._batches))
             self.cost = Cost(len(sizes), sum(sizes), self.cost.tokens)
@@ -106,11 +107,11 @@ class Batches(Dataset[dict[str, Any]]):
 def encode_plans(
     plans: Sequence[Plan], maker: ExampleMaker, encoder: Encoder, max_length: int
 ) -> Iterator[tuple[Plan, Encoded | None]]:
-    """Plans with their examples, in order; None where one is too long.
+    """Plans with their examples, in order; None where one is too long. A plan whose example had to be shortened says so.
 
     Plans whose sentence offers no candidate are left out. What chance does not change is encoded once for all epochs.
     """
-    known: dict[Hashable, Encoded | None] = {}
+    known: dict[Hashable, tuple[Plan, Encoded | None]] = {}
     for start in range(0, len(plans), TOGETHER):
         if start and start % LOGGED_EVERY < TOGETHER:
             log.info("encoded %d of %d examples", start, len(plans))
@@ -119,10 +120,15 @@ def encode_plans(
         for plan, identity in together:
             if identity not in known and identity not in new and (messages := maker.make(plan)) is not None:
                 new[identity] = messages
-        known.update(zip(new, encoder.fitting(list(new.values()), max_length), strict=True))
-        too_long = {identity: plan for plan, identity in together if identity in new and known[identity] is None}
+        first = {identity: plan for plan, identity in reversed(together) if identity in new}
+        fitting = zip(new, encoder.fitting(list(new.values()), max_length), strict=True)
+        known.update({identity: (first[identity], item) for identity, item in fitting})
+        too_long = {identity: plan for identity, plan in first.items() if known[identity][1] is None}
         known.update(_shortened(too_long, maker, encoder, max_length))
-        yield from ((plan, known[identity]) for plan, identity in together if identity in known)
+        for plan, identity in together:
+            if identity in known:
+                as_made, item = known[identity]
+                yield replace(plan, shown=as_made.shown), item
         for plan, identity in together:
             if identity is plan:
                 known.pop(identity, None)
@@ -130,16 +136,16 @@ def encode_plans(
 
 def _shortened(
     too_long: Mapping[Hashable, Plan], maker: ExampleMaker, encoder: Encoder, max_length: int
-) -> Iterator[tuple[Hashable, Encoded | None]]:
-    """What did not fit, made with fewer demonstrations until it does."""
+) -> Iterator[tuple[Hashable, tuple[Plan, Encoded | None]]]:
+    """What did not fit, made with fewer demonstrations until it does, and the plan for that."""
     for identity, plan in too_long.items():
         fitting: Encoded | None = None
-        shorter = maker.shorter(plan)
+        as_made, shorter = plan, maker.shorter(plan)
         while fitting is None and shorter is not None:
             if (messages := maker.make(shorter)) is not None:
                 (fitting,) = encoder.fitting([messages], max_length)
-            shorter = maker.shorter(shorter)
-        yield identity, fitting
+            as_made, shorter = shorter, maker.shorter(shorter)
+        yield identity, (as_made, fitting)
 
 
 def collate(encoded: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
@@ -159,6 +165,12 @@ def collate(encoded: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
 def padded_size(encoded: Sequence[Encoded]) -> int:
     """Tokens of a padded batch."""
     return len(encoded) * max(len(item.ids) for item in encoded)
+
+
+def _side_by_side(encoded: Sequence[tuple[Plan, Encoded]]) -> Iterator[tuple[Plan, Encoded]]:
+    """Questions about one sentence with equally many demonstrations as neighbours: those that lost some begin otherwise."""
+    for _, group in groupby(encoded, key=lambda made: (made[0].sentence, made[0].task)):
+        yield from sorted(group, key=lambda made: made[0].shown)
 
 
 def _shared_by(plan: Plan) -> object:

@@ -9,12 +9,10 @@ from statistics import mean, pstdev
 import numpy as np
 
 from el4ner.scoring.bootstrap import bootstrap_f1, bootstrap_p_value, f1_scores
-from el4ner.scoring.counts import Labelling, document_counts, micro, strict_counts
-from el4ner.scoring.labels import TypeSelection
-from el4ner.scoring.predictions import read_gold, read_predictions
+from el4ner.scoring.counts import Counts
 from mrc_experiment.arms import FULL
 from mrc_experiment.settings import Run
-from mrc_experiment.work import figures_of, predictions_of
+from mrc_experiment.work import counts_of, figures_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +46,19 @@ class Row:
     p_value: float | None
 
 
-def rows_of(runs: Mapping[str, Sequence[Run]], dev: Path, samples: int = 1000) -> list[Row]:
+def rows_of(runs: Mapping[str, Sequence[Run]], samples: int = 1000) -> list[Row]:
     """A row for each arm with finished runs; ``runs`` by the arm's name."""
-    documents, every_type = read_gold(dev), TypeSelection()
-    wanted = [every_type.apply(document.entities or ()) for document in documents]
-
-    def labelling(run: Run) -> Sequence[Labelling]:
-        return [every_type.apply(found) for found in read_predictions(predictions_of(run), documents).entities]
-
-    found = {name: [labelling(run) for run in of_arm] for name, of_arm in runs.items() if of_arm}
-    counts = {
-        name: np.sum([document_counts(wanted, system) for system in systems], axis=0) for name, systems in found.items()
-    }
-    p_values = _against_full(counts, samples)
+    counts = {name: [counts_of(run) for run in of_arm] for name, of_arm in runs.items() if of_arm}
+    p_values = _against_full({name: np.sum(of_arm, axis=0) for name, of_arm in counts.items()}, samples)
     rows = []
-    for name, systems in found.items():
-        strict = [micro(strict_counts(wanted, system)) for system in systems]
+    for name, of_arm in counts.items():
+        strict = [Counts(*(int(number) for number in of_run.sum(axis=0))) for of_run in of_arm]
         f1 = [counted.f1 for counted in strict]
         difference, p_value = p_values.get(name, (None, None))
         rows.append(
             Row(
                 arm=name,
-                runs=len(systems),
+                runs=len(strict),
                 precision=mean(counted.precision for counted in strict),
                 recall=mean(counted.recall for counted in strict),
                 f1=mean(f1),

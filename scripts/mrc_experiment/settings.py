@@ -85,7 +85,9 @@ def write_yaml(content: Mapping[str, Any], path: Path) -> Path:
 
 
 def _labels(corpus: Corpus) -> list[dict[str, Any]]:
-    return list(yaml.safe_load((LABELS / corpus.labels).read_text(encoding="utf-8")))
+    """The set's labels, asked about in the prompt style's own words: they name a type as the demonstrations' answers do."""
+    labels = yaml.safe_load((LABELS / corpus.labels).read_text(encoding="utf-8"))
+    return [{key: value for key, value in label.items() if key != "questions"} for label in labels]
 
 
 def _questions(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:

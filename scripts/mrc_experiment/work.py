@@ -2,15 +2,22 @@
 
 import contextlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from el4ner import run as run_command
 from el4ner import train as train_command
 from el4ner.errors import El4nerError
+from el4ner.scoring.counts import document_counts
+from el4ner.scoring.labels import TypeSelection
+from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
 from mrc_experiment.settings import Run, ensemble, training, write_yaml
@@ -18,6 +25,7 @@ from mrc_experiment.tagger import train_tagger, write_predictions
 
 PREDICTIONS = "predictions.jsonl"
 FIGURES = "figures.json"
+COUNTS = "counts"
 
 
 class ExperimentError(El4nerError):
@@ -25,19 +33,27 @@ class ExperimentError(El4nerError):
 
 
 def is_done(run: Run) -> bool:
-    """Whether the run's predictions are complete."""
-    return (run.folder / FIGURES).is_file() and "found_s" in figures_of(run)
+    """Whether the run's predictions are complete and counted."""
+    return COUNTS in figures_of(run)
 
 
 def figures_of(run: Run) -> dict[str, Any]:
-    """How long each step of a run took, in seconds."""
+    """What is kept of a run, without any text: the seconds of its steps (``train_s``, ``found_s``), and ``counts``."""
     path = run.folder / FIGURES
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def predictions_of(run: Run) -> Path:
-    """Where the run's predictions lie."""
-    return run.folder / "found" / PREDICTIONS
+def counts_of(run: Run) -> NDArray[np.int64]:
+    """Strict true positives, false positives and false negatives of each dev document, ``(n_documents, 3)``."""
+    return np.array(figures_of(run)[COUNTS], dtype=np.int64)
+
+
+def export(runs: Sequence[Run], source: Path, target: Path) -> None:
+    """Copy the figures of finished runs from one output folder to another; the texts stay where they are."""
+    for run in runs:
+        copy = target / run.folder.relative_to(source) / FIGURES
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run.folder / FIGURES, copy)
 
 
 def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> None:
@@ -48,7 +64,16 @@ def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: 
     """
     if run.arm.crf:
         _do_tagger(run)
-        return
+    else:
+        _do_reader(run, recipe, base, minutes, epochs)
+    documents, every_type = read_gold(run.dev), TypeSelection()
+    wanted = [every_type.apply(document.entities or ()) for document in documents]
+    predicted = read_predictions(run.folder / "found" / PREDICTIONS, documents).entities
+    counts = document_counts(wanted, [every_type.apply(found) for found in predicted])
+    _remember(run, {COUNTS: counts.tolist()})
+
+
+def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> None:
     if run.arm.tuned and not (run.folder / "adapter" / "adapter_model.safetensors").is_file():
         config = write_yaml(training(run, recipe, base, minutes, epochs), run.folder / "train.yaml")
         words = ["--task", "mrc", "--config", str(config), "--resume"]
@@ -62,7 +87,7 @@ def _do_tagger(run: Run) -> None:
     model = run.folder / "tagger.crfsuite"
     if not model.is_file():
         _timed(run, "train_s", lambda: train_tagger(_labelled(run.train), model, run.seed))
-    _timed(run, "found_s", lambda: write_predictions(_labelled(run.dev), model, predictions_of(run)))
+    _timed(run, "found_s", lambda: write_predictions(_labelled(run.dev), model, run.folder / "found" / PREDICTIONS))
 
 
 def _labelled(path: Path) -> list[Document]:
@@ -81,7 +106,9 @@ def _timed(run: Run, step: str, work: Callable[[], None]) -> None:
     """Do a step and add its seconds to the run's figures, where an earlier try may have left some."""
     started = time.perf_counter()
     work()
-    figures = figures_of(run)
-    figures[step] = round(figures.get(step, 0.0) + time.perf_counter() - started, 1)
+    _remember(run, {step: round(figures_of(run).get(step, 0.0) + time.perf_counter() - started, 1)})
+
+
+def _remember(run: Run, figures: Mapping[str, Any]) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / FIGURES).write_text(json.dumps(figures) + "\n", encoding="utf-8")
+    (run.folder / FIGURES).write_text(json.dumps(figures_of(run) | figures) + "\n", encoding="utf-8")

@@ -160,6 +160,24 @@ def test_a_question_that_is_too_long_loses_demonstrations_and_keeps_its_text(
     assert both.too_long == 1
 
 
+def test_questions_that_lost_demonstrations_share_among_themselves(tiny_model: Any, sentences: list[Sentence]):
+    """One long answer must not cost the other questions of its sentence what they share."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model("glm4"))
+    maker = maker_of(sentences, [sentences[1].document])
+    encode = Encoder(tokenizer).encode
+    lengths = [len(encode([maker.make(Plan(0, "mrc", 1, 0, number))])[0].ids) for number in range(3)]
+    plans = [Plan(0, "mrc", 1, number, number) for number in range(3)]
+    limit = max(lengths) - 1
+    batches = Batches(plans, maker, tokenizer, 4096, limit, seed=1, share_prefix=True, pack_rows=True)
+    (row,) = [row for batch in batches._batches for row in batch]
+    assert sorted(len(part.tails) for part in row) == sorted(
+        (sum(size > limit for size in lengths), sum(size <= limit for size in lengths))
+    )
+    assert all("Mira Solberg opened" in tokenizer.decode(part.prefix) for part in row)
+
+
 @pytest.mark.parametrize("method", ["span", "sentence", "random"])
 def test_demonstrations_are_balanced_and_never_the_sentence_itself(sentences: list[Sentence], method: str):
     config = config_of(demonstrations={"method": method, "k": 3}, mrc={"among": 12})
