@@ -15,15 +15,16 @@ def bundled_path(name: str) -> Path:
     return Path(el4ner.__file__).parent / "starter" / name.removeprefix(BUNDLED)
 
 
+def absolute_path(path: str, base: Path) -> str:
+    """A configuration's path: what it names with ``bundled:``, or taken from the folder ``base``."""
+    return str(bundled_path(path)) if path.startswith(BUNDLED) else str((base / path).resolve())
+
+
 def with_absolute_paths(config: Config, base: Path) -> Config:
     """The configuration with its relative paths taken from ``base``."""
 
     def resolve(path: str | None) -> str | None:
-        if path is None:
-            return None
-        if path.startswith(BUNDLED):
-            return str(bundled_path(path))
-        return str((base / path).resolve())
+        return None if path is None else absolute_path(path, base)
 
     def serve(section: ServeConfig | None) -> ServeConfig | None:
         paths = {"model": resolve(section.model), "adapter": resolve(section.adapter)} if section else {}

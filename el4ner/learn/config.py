@@ -12,6 +12,7 @@ from el4ner.config import (
     Language,
     MrcConfig,
     Section,
+    absolute_path,
     read_yaml,
     validate,
     with_files,
@@ -68,6 +69,13 @@ class TaskConfig(Section):
         ge=0,
         le=1,
         description="Share of their conversations without demonstrations; for mrc, of the sentences.",
+    )
+    episodes: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="mrc: share of the sentences that are asked about made-up types with random words, which only the "
+        "demonstrations explain: it teaches to read them. Chinese needs the package jieba (pip install '.[names]').",
     )
 
     def only(self, task: str) -> "TaskConfig":
@@ -159,8 +167,10 @@ class EvaluationConfig(Section):
 class TrainConfig(Section):
     """The whole configuration of a training run."""
 
-    model: str = Field(description="Folder of the causal language model to tune.")
-    output: str = Field(description="Folder for the tuned model (or adapter) and its card.")
+    model: str = Field(
+        description="Folder of the causal language model to tune; relative to the configuration, or bundled:models/NAME."
+    )
+    output: str = Field(description="Folder for the tuned model (or adapter) and its card; relative as well.")
     title: str = Field(default="", description="Name on the model card.")
     base_credit: str = Field(default="", description="For the model card: origin and licence of the base.")
     prompt_style: str = Field(
@@ -201,6 +211,13 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _shows_episodes(self) -> "TrainConfig":
+        k = self.demonstrations.k if self.mrc.k is None else self.mrc.k
+        if self.tasks.episodes and (self.demonstrations.method == "none" or not k):
+            raise ValueError("tasks.episodes needs demonstrations; set demonstrations.method and mrc.k, or episodes: 0")
+        return self
+
+    @model_validator(mode="after")
     def _repeats(self) -> "TrainConfig":
         if any(times <= 0 for times in self.repeat.values()):
             raise ValueError("repeat must be above 0; leave a language's files out of data instead")
@@ -217,6 +234,8 @@ class TrainConfig(Section):
 
 def load_train_config(path: Path, data_root: Path | None = None, data: Path | None = None) -> TrainConfig:
     """Read and check a training configuration; ``data: FILE`` takes the list of data from another YAML file.
+
+    The paths of ``model`` and ``output`` are relative to the configuration; ``bundled:`` names what el4ner brings.
 
     Args:
         path: the configuration.
@@ -246,4 +265,5 @@ def load_train_config(path: Path, data_root: Path | None = None, data: Path | No
         raise ConfigError(
             f"{path}: {len(missing)} data file(s) missing, first {missing[0]}; give their folder with --data-root"
         )
-    return config.model_copy(update={"data": placed})
+    places = {"model": absolute_path(config.model, path.parent), "output": absolute_path(config.output, path.parent)}
+    return config.model_copy(update={"data": placed, **places})

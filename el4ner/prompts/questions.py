@@ -74,6 +74,20 @@ class Questions:
         return cls(style, config.labels, config.none_words, c.types_per_call, marked=c.answers == "marked")
 
     @property
+    def types(self) -> tuple[str, ...]:
+        """Names of all types that are asked about."""
+        return tuple(self._labels)
+
+    def word(self, name: str, language: Language) -> str:
+        """What a type is called."""
+        return self._labels[name].word(language)
+
+    def about(self, labels: Sequence[LabelConfig]) -> "Questions":
+        """The same questions about other types."""
+        per_call = max(map(len, self.groups))
+        return Questions(self.style, labels, self._none_words, per_call, marked=self.marked)
+
+    @property
     def identity(self) -> str:
         """Version, style and a hash of the template files: part of each request's key."""
         return f"mrc-{VERSION}/{self.style}@{self._templates.hash}"

@@ -35,6 +35,15 @@ def test_data_paths_are_taken_from_the_configuration_or_the_data_root(tmp_path: 
     assert config.data[0].path == str((elsewhere / "a.jsonl").resolve())
 
 
+def test_the_places_of_models_are_taken_from_the_configuration(tmp_path: Path):
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    config = load_train_config(write_config(folder, model="../base", output="../tuned"))
+    assert (config.model, config.output) == (str(tmp_path / "base"), str(tmp_path / "tuned"))
+    bundled = load_train_config(write_config(folder, model="bundled:models/glm", output=str(tmp_path / "x")))
+    assert Path(bundled.model, "config.json").is_file() and bundled.output == str(tmp_path / "x")
+
+
 def test_labels_and_data_may_lie_in_files_of_their_own(tmp_path: Path):
     (tmp_path / "labels.yaml").write_text(yaml.safe_dump(LABELS), encoding="utf-8")
     (tmp_path / "data.yaml").write_text(yaml.safe_dump([{"path": "a.jsonl", "language": "zh"}]), encoding="utf-8")
