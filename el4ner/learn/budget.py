@@ -56,5 +56,10 @@ class TimeBudget(TrainerCallback):  # type: ignore[misc]
         if self._gone() >= 1:
             control.should_training_stop = True
 
+    def on_log(self, *_: Any, logs: dict[str, Any], **__: Any) -> None:
+        """The rate to be logged is this one, not that of the Trainer's scheduler; see :meth:`on_step_begin`."""
+        if "learning_rate" in logs:
+            logs["learning_rate"] = self.rate()
+
     def _gone(self) -> float:
         return min(1.0, (self._clock() - self._start) / self._seconds)

@@ -138,6 +138,8 @@ def tune(
     fuse_bloom(model)
     if config.optimisation.compile:
         unwrapped(model).base_model.compile()
+    o = config.optimisation
+    budget = [TimeBudget(o.max_minutes, o.learning_rate, o.schedule, o.warmup)] if o.max_minutes else []
     patience = config.evaluation.patience if held_out is not None else 0
     trainer = AnswerTrainer(
         model=model,
@@ -145,11 +147,8 @@ def tune(
         train_dataset=train,
         eval_dataset=held_out,
         data_collator=lambda batches: batches[0],
-        callbacks=[FiguresLog(), *([EarlyStoppingCallback(patience)] if patience else [])],
+        callbacks=[*budget, FiguresLog(), *([EarlyStoppingCallback(patience)] if patience else [])],
     )
-    o = config.optimisation
-    if o.max_minutes:
-        trainer.add_callback(TimeBudget(o.max_minutes, o.learning_rate, o.schedule, o.warmup))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     if not trainer.args.disable_tqdm:

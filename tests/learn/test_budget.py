@@ -83,6 +83,15 @@ def test_each_step_gets_the_rate_of_the_moment_and_the_last_one_ends_the_run():
     assert control.should_training_stop
 
 
+def test_the_rate_that_is_logged_is_the_one_by_the_clock():
+    clock = iter([0.0, 30.0])
+    budget, logs = TimeBudget(1.0, 0.01, "linear", 0.0, lambda: next(clock)), {"loss": 1.0, "learning_rate": 0.009}
+    budget.on_log(None, None, None, logs=logs)
+    assert logs == {"loss": 1.0, "learning_rate": pytest.approx(0.005)}
+    budget.on_log(None, None, None, logs=(other := {"eval_loss": 1.0}))
+    assert other == {"eval_loss": 1.0}
+
+
 def test_a_run_ends_by_time_with_a_rate_near_zero(
     tiny_model: Callable[..., Path], sentences: list[Sentence], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
