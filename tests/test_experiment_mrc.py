@@ -119,6 +119,21 @@ def test_the_arms_run_are_kept_and_are_tabulated(
     assert "is of another experiment" in capsys.readouterr().err
 
 
+def test_a_fault_is_no_outcome(
+    data: Path,
+    recipe: Path,
+    tiny_model: Callable[..., Path],
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("el4ner.stages.mrc.question_request", lambda *_: 1 / 0)
+    given = words(data, recipe, tiny_model("glm4"), tmp_path / "out", "--arms", "demos only")
+    assert experiment_mrc.main(given) == 2
+    assert "unexpected ZeroDivisionError" in capsys.readouterr().err
+    assert not any("counts" in path.read_text() for path in (tmp_path / "out").rglob("figures.json"))
+
+
 def test_without_the_data_it_says_so(tmp_path: Path, capsys: Any):
     assert experiment_mrc.main(["--data-root", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.startswith("skipped: ") and not (tmp_path / "out").exists()

@@ -139,8 +139,9 @@ class MemberConfig(Section):
     )
     constrain: bool | Literal["choices"] = Field(
         default=True,
-        description="Let the engine hold inline answers to a copy with marks, JSON answers to a list, and choices to theirs; "
-        "choices: vllm: those alone, for tokenizers that do not spell a text letter by letter (BERT's word pieces).",
+        description="Let the engine hold inline answers to a copy with marks, JSON answers to a list, choices to theirs, and "
+        "(local, where the tokenizer allows) the answers of role mrc to strings of the text; choices: vllm: those alone, for "
+        "tokenizers that do not spell a text letter by letter (BERT's word pieces).",
     )
     concurrency: int = Field(default=32, ge=1, description="vllm: requests under way at once.")
     timeout_s: float = Field(default=120.0, gt=0, description="vllm: seconds before a request counts as failed.")

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from el4ner.prompts.listing import ListForm
 from el4ner.prompts.messages import Message
 
 
@@ -19,6 +20,7 @@ class Request:
         choices: for closed choices, the allowed answers; empty for free text.
         copy_of: for inline answers, the text that the answer must copy with marks; lets an engine constrain the answer.
         template: version and hash of the prompt templates that the messages were rendered from.
+        list_of: for lists, what their items must be taken from; lets an engine constrain the answer.
     """
 
     stage: str
@@ -27,11 +29,13 @@ class Request:
     choices: tuple[str, ...] = ()
     copy_of: str | None = None
     template: str = ""
+    list_of: ListForm | None = None
 
     def key(self, fingerprint: str) -> str:
         """The sha256 (hex) of this request asked of the member with that fingerprint."""
         turns = [[message.role, message.content] for message in self.messages]
-        payload = json.dumps([fingerprint, turns, self.max_tokens, self.choices, self.copy_of, self.template])
+        listed = [] if self.list_of is None else [[self.list_of.text, self.list_of.delimiter, self.list_of.nothing]]
+        payload = json.dumps([fingerprint, turns, self.max_tokens, self.choices, self.copy_of, self.template, *listed])
         return hashlib.sha256(payload.encode()).hexdigest()
 
 

@@ -11,6 +11,7 @@ import torch
 from el4ner.members.base import Message
 from el4ner.members.copying import CopyConstraint, CopyTask
 from el4ner.members.drafts import Copier
+from el4ner.members.lists import ListTask
 from el4ner.members.loading import context_of, end_ids, load
 from el4ner.members.neutralise import neutralise
 from el4ner.members.prefix_cache import PrefixCache
@@ -18,8 +19,10 @@ from el4ner.members.prefixes import common_prefix, padded, takes_positions
 from el4ner.members.reading import next_states, pack
 from el4ner.members.writing import Writer, is_plainly_greedy
 from el4ner.prompts.copying import CLOSE, OPEN
+from el4ner.prompts.listing import ListForm
 
 log = logging.getLogger(__name__)
+_ITEMS = ("Old York", "张三", "Ada")
 _PROBES = ("the [[new]] town of [[Old York]] .", "[[张三]]在[[北京]]工作。")
 
 
@@ -67,6 +70,7 @@ class Engine:
         self._specials = special_tokens(self.tokenizer)
         self._ends = end_ids(self.model, self.tokenizer)
         self.copies = self._cuts_words_alike()
+        self._listable: dict[str, bool] = {}
         self.packed = pack(self.model, device)
         if self.packed is None:
             log.warning("%s: this architecture cannot read packed rows; answers take longer", folder.name)
@@ -94,12 +98,25 @@ class Engine:
         """What a constrained copy of ``text`` may consist of; None where the tokenizer cuts words differently inside marks."""
         if not self.copies:
             return None
+        source, inside = self._source(text)
+        return CopyTask(source, self._ids(OPEN)[0], self._ids(CLOSE)[0], inside)
+
+    def list_task(self, form: ListForm) -> ListTask | None:
+        """What a list of strings of a text may consist of; None where the tokenizer cuts words differently in a list."""
+        delimiter, nothing = self._ids(form.delimiter), self._ids(form.nothing)
+        if self._writer is None or not self._lists_alike(form.delimiter):
+            return None
+        source, inside = self._source(form.text)
+        return ListTask(source, inside, tuple(delimiter), tuple(nothing), frozenset(self._ends))
+
+    def _source(self, text: str) -> tuple[tuple[int, ...], frozenset[int]]:
+        """Tokens of a text to copy from, and those that go on with a character that the token before began."""
         encoded = self.tokenizer(
             neutralise(text, self._specials), add_special_tokens=False, return_offsets_mapping=True
         )
         places = encoded["offset_mapping"]
         inside = frozenset(at for at in range(1, len(places)) if places[at][0] < places[at - 1][1])
-        return CopyTask(tuple(encoded["input_ids"]), self._ids(OPEN)[0], self._ids(CLOSE)[0], inside)
+        return tuple(encoded["input_ids"]), inside
 
     def unread(self, prompt: Sequence[int]) -> int:
         """Tokens of a prompt that are not in the cache of beginnings."""
@@ -116,8 +133,9 @@ class Engine:
         copies: Sequence[CopyTask | None],
         limits: Sequence[int],
         reusable: Sequence[int] | None = None,
+        lists: Sequence[ListTask | None] | None = None,
     ) -> list[Generated]:
-        """Greedy continuations; where a copy task is given, a marked copy of its text.
+        """Greedy continuations; where a copy task is given, a marked copy of its text; where a list task is, such a list.
 
         Each has at most its limit of tokens, and fewer where its prompt leaves less of the context, or (of models that cannot
         share what they read) the longest prompt of the batch does.
@@ -128,7 +146,8 @@ class Engine:
         made: dict[int, Generated] = {}
         if free and self._writer is not None:
             rooms = [min(limits[row], self.context - len(prompts[row])) for row in free]
-            written = self._writer.write([prompts[row] for row in free], rooms)
+            tasks_of = [None if lists is None else lists[row] for row in free]
+            written = self._writer.write([prompts[row] for row in free], rooms, tasks_of)
             made |= zip(free, map(self._generated, written), strict=True)
         elif free:
             answers = self._freely(*([of[row] for row in free] for of in (prompts, copies, limits)))  # type: ignore[arg-type]
@@ -207,6 +226,17 @@ class Engine:
         end = next((i for i, token in enumerate(row) if token in self._ends), len(row))
         text = self.tokenizer.decode(row[:end], skip_special_tokens=True)
         return Generated(text, end, finished=end < len(row))
+
+    def _lists_alike(self, delimiter: str) -> bool:
+        """Whether items of a list have the tokens that they have in a text, so that lists can be held to token by token."""
+        if delimiter not in self._listable:
+            between, items = self._ids(delimiter), [self._ids(item) for item in _ITEMS]
+            expected = [token for number, item in enumerate(items) for token in (between if number else []) + item]
+            found = self.tokenizer.is_fast and self._ids(delimiter.join(_ITEMS)) == expected
+            self._listable[delimiter] = found and all(
+                self._ids(f"a {item} b")[1:-1] == self._ids(item) for item in _ITEMS
+            )
+        return self._listable[delimiter]
 
     def _cuts_words_alike(self) -> bool:
         """Whether a text has the same tokens with and without marks, so that copying can be held to token by token."""

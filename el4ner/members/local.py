@@ -23,6 +23,7 @@ from el4ner.members.base import Answer, Choice, Request, Usage
 from el4ner.members.batches import cut_batches
 from el4ner.members.copying import DRAFT, CopyTask
 from el4ner.members.engine import Engine, Generated
+from el4ner.members.lists import ListTask
 from el4ner.members.weights import check_adapter_folder, check_model_folder, hash_folder
 
 GATHER_S = 0.004
@@ -36,6 +37,7 @@ class _Job:
     request: Request
     prompt: list[int]
     copy: CopyTask | None
+    listing: ListTask | None
     reusable: int
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Answer | Choice]
@@ -120,6 +122,7 @@ class LocalMember:
             reason = f"its chat template refuses this conversation ({type(error).__name__}); try another prompt_style"
             raise MemberError(self.name, reason) from error
         copy = engine.copy_task(request.copy_of) if request.copy_of is not None and self._config.constrain else None
+        listing = engine.list_task(request.list_of) if request.list_of is not None and self._config.constrain else None
         needed = len(copy.source) + SMALLEST_ANSWER if copy else SMALLEST_ANSWER
         if len(prompt) + needed > engine.context:
             raise ContextOverflowError(
@@ -128,7 +131,7 @@ class LocalMember:
             )
         loop = asyncio.get_running_loop()
         reusable = engine.reusable(request.messages, prompt) if copy and self._config.prefix_cache_mib else 0
-        job = _Job(request, prompt, copy, reusable, loop, loop.create_future(), started)
+        job = _Job(request, prompt, copy, listing, reusable, loop, loop.create_future(), started)
         self._jobs.put(job)
         return await job.future
 
@@ -183,12 +186,14 @@ class LocalMember:
 
     def _generate(self, batch: Sequence[_Job]) -> list[Answer]:
         limits = [self._limit(job) for job in batch]
-        prompts, copies, reusable = zip(*((job.prompt, job.copy, job.reusable) for job in batch), strict=True)
-        generated = self.engine.generate(prompts, copies, limits, reusable)
+        prompts, copies, reusable, lists = zip(
+            *((job.prompt, job.copy, job.reusable, job.listing) for job in batch), strict=True
+        )
+        generated = self.engine.generate(prompts, copies, limits, reusable, lists)
         for row, (job, limit) in enumerate(zip(batch, limits, strict=True)):
             if not generated[row].finished and generated[row].tokens < limit:
                 # A longer prompt beside it left too little of the context; alone it has the room it was promised.
-                generated[row] = self.engine.generate([job.prompt], [job.copy], [limit])[0]
+                generated[row] = self.engine.generate([job.prompt], [job.copy], [limit], None, [job.listing])[0]
         return [_answer(job, out) for job, out in zip(batch, generated, strict=True)]
 
     def _limit(self, job: _Job) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from el4ner.config import Config, LabelConfig, Language
 from el4ner.errors import ConfigError
 from el4ner.prompts.formats import InlineFormat, Mention
-from el4ner.prompts.listing import read_lines, read_mentions, write_line, write_mentions
+from el4ner.prompts.listing import DELIMITERS, ListForm, read_lines, read_mentions, write_line, write_mentions
 from el4ner.prompts.messages import Message
 from el4ner.prompts.styles import TEMPLATES, Style, style_names
 from el4ner.text.documents import Document
@@ -108,6 +108,12 @@ class Questions:
             return _MARKS.write(document.text, _spans(document, group[0]))
         lines = self._lines(language, document, group)
         return "\n".join(lines) if self._joint else self._mentions(language, document, group[0])
+
+    def list_form(self, language: Language, text: str) -> ListForm | None:
+        """What an answer may list; None where it is no plain list of strings: several types a call, marks."""
+        if self._joint or self.marked:
+            return None
+        return ListForm(text, DELIMITERS[language], self._none_word(language))
 
     def read(self, language: Language, answer: str, text: str, group: Group) -> dict[str, list[Mention]]:
         """The mentions that an answer names for each type of its group; a type that it passes over is missing.

@@ -132,6 +132,7 @@ def question_request(
         max_tokens=2 * len(text) + 64 if questions.marked else listed,
         copy_of=text if questions.marked else None,
         template=questions.identity,
+        list_of=questions.list_form(language, text),
     )
 
 

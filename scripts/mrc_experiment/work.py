@@ -26,6 +26,8 @@ from mrc_experiment.tagger import train_tagger, write_predictions
 PREDICTIONS = "predictions.jsonl"
 FIGURES = "figures.json"
 COUNTS = "counts"
+FAULTS = ("unexpected ", "inference failed")
+"""Words of problems that say nothing about the arm."""
 
 
 class ExperimentError(El4nerError):
@@ -81,6 +83,10 @@ def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, 
     config = write_yaml(ensemble(run, recipe, base), run.folder / "ensemble.yaml")
     words = ["--config", str(config), "--input", str(run.dev), "--output", str(run.folder / "found"), "--quiet"]
     _timed(run, "found_s", lambda: _command(run_command.main, words, well=(0, 1)))
+    problems = json.loads((run.folder / "found" / "run.json").read_text(encoding="utf-8"))["totals"]["problems"]
+    faults = [problem for problem in problems if any(word in problem for word in FAULTS)]
+    if faults:
+        raise ExperimentError(f"{faults[0]}; mend it, remove {run.folder / 'found'}, and run the experiment again")
 
 
 def _do_tagger(run: Run) -> None:
