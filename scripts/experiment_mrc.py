@@ -98,6 +98,8 @@ def plan(corpus: Corpus, options: argparse.Namespace) -> list[Run]:
 def prepare(source: Path, folder: Path, limit: int | None) -> int:
     """Copy a set's halves into the output folder, readable by the owner alone; returns how many sentences were left out.
 
+    What is there already is not written again: another experiment may be reading it.
+
     Raises:
         InputError: the folder holds other sentences already.
     """
@@ -107,10 +109,11 @@ def prepare(source: Path, folder: Path, limit: int | None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for half, records in (("dev", dev[:limit]), ("train", kept)):
         path, content = folder / f"{half}.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
-        if path.is_file() and path.read_text(encoding="utf-8") != content:
+        if not path.is_file():
+            path.touch(mode=0o600)
+            path.write_text(content, encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != content:
             raise InputError(f"{path} is of another experiment (another --limit, perhaps); give another --output")
-        path.touch(mode=0o600)
-        path.write_text(content, encoding="utf-8")
     return len(train) - len(kept)
 
 

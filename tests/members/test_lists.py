@@ -43,6 +43,7 @@ def task_of(source: Sequence[int] = SOURCE, inside: Sequence[int] = ()) -> ListT
         (6, 7, 8, 6, END),  # the delimiter's tokens stand in the text as well
         (6, 7, 8, 3, END),  # or part two items
         (3, 7, 8, 5, 6, 7, 8, 5, END),
+        (5, 6, 7, 8, 6, END),
         (9, 5, END),
         (*SOURCE, END),
     ],
@@ -72,6 +73,15 @@ def test_items_begin_and_end_between_characters():
     task = task_of((5, 6, 7, 3), inside=(1, 3))
     assert not takes(task, (6,)) and not takes(task, (5, END)) and not takes(task, (5, 7))
     assert takes(task, (5, 6, END)) and takes(task, (5, 6, 7, 3, END)) and not takes(task, (5, 6, 7, END))
+
+
+def test_no_item_is_listed_twice():
+    assert not takes(task_of(), (5, 7, 8, 5, 7)) and not takes(task_of(), (5, 7, 8, 5, END))
+    assert takes(task_of(), (5, 7, 8, 5, 6, END)) and takes(task_of(), (6, 7, 8, 5, 6, END))
+    listing = Listing(task_of((4,)))
+    for token in (4, *DELIMITER, 4):
+        listing.advance(token)
+    assert listing.allowed() == [END]  # nothing else is left
 
 
 def test_a_text_without_tokens_leaves_none():
