@@ -4,8 +4,9 @@
 
 The ablation of Ye, Tang, Guo, Wu (2024) at the size of a small machine: adapters are trained on the training half of each set and
 scored on its dev half. Arms: demonstrations without LoRA; LoRA without demonstrations; LoRA with random, sentence-level and
-span-level demonstrations; one question a type, or all types in one call; and a CRF tagger trained from scratch on the same
-sentences. Demonstrations come from the training half; a training sentence that stands in dev as well is left out of both.
+span-level demonstrations; one question a type, or all types in one call; the demonstrations' mentions that stand in the text,
+without a model; and a CRF tagger trained from scratch on the same sentences. Demonstrations come from the training half; a
+training sentence that stands in dev as well is left out of both.
 
 P, R, F1   strict micro scores, mean over the seeds; ± their standard deviation.
 full - it  F1 of LoRA with span-level demonstrations minus the arm's, all seeds taken together; p by paired bootstrap over the

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import experiment_mrc  # noqa: E402
 from mrc_experiment.arms import ARMS, CORPORA, FULL, Arm  # noqa: E402
+from mrc_experiment.copier import copied  # noqa: E402
 from mrc_experiment.scores import Row, rows_of  # noqa: E402
 from mrc_experiment.settings import Run, ensemble, training  # noqa: E402
 from mrc_experiment.table import line_of  # noqa: E402
@@ -83,7 +84,7 @@ def test_the_arms_run_are_kept_and_are_tabulated(
 ):
     monkeypatch.setenv("EL4NER_QUIET", "1")
     base, output = tiny_model("glm4"), tmp_path / "out"
-    arms = ["--arms", "demos only", FULL, *(["CRF"] if is_installed() else [])]
+    arms = ["--arms", "demos only", FULL, "demos copied", *(["CRF"] if is_installed() else [])]
     given = words(data, recipe, base, output, *arms)
     assert experiment_mrc.main(given) == 0
     out, err = capsys.readouterr()
@@ -152,7 +153,7 @@ def run_of(arm: Arm, folder: Path) -> Run:
     return Run(arm, corpus, 7, folder / arm.folder, folder / "train.jsonl", folder / "dev.jsonl")
 
 
-@pytest.mark.parametrize("arm", [arm for arm in ARMS if not arm.crf], ids=lambda arm: arm.name)
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if arm.reads], ids=lambda arm: arm.name)
 def test_training_and_ensemble_ask_and_show_alike(arm: Arm, recipe: Path, tmp_path: Path):
     run = run_of(arm, tmp_path)
     (tmp_path / "train.jsonl").write_text(json.dumps(record(1, SENTENCES[0])) + "\n")
@@ -204,6 +205,15 @@ def test_a_line_of_the_table_is_in_percent():
     row = Row("CRF", 3, 0.5, 0.25, 1 / 3, 0.012, 0.3, 0.35, 4.25, 0.1234, 0.02)
     assert line_of(row).split() == ["CRF", "3", "50.0", "25.0", "33.3", "1.2", "30.0", "35.0", "+12.3", "0.020", "4.2"]
     assert line_of(Row("CRF", 1, 0, 0, 0, 0, 0, 0, 0, None, None)).split()[-3:] == ["-", "-", "0.0"]
+
+
+def test_copied_mentions_are_the_longest_that_stand_in_the_text():
+    shown = [
+        Document("1", "海风公司经理", (Entity(0, 4, "ORG"), Entity(4, 6, "TITLE"))),
+        Document("2", "海风", (Entity(0, 2, "ORG"),)),
+    ]
+    found = copied("海风公司的经理任海风公司经理", shown)
+    assert found == [Entity(0, 4, "ORG"), Entity(5, 7, "TITLE"), Entity(8, 12, "ORG"), Entity(12, 14, "TITLE")]
 
 
 def test_tags_lead_to_entities_and_back():

@@ -16,6 +16,7 @@ class Arm:
         tuned: whether an adapter is trained for it.
         joint: whether one call asks about all types.
         crf: whether it is the tagger that a user would train from scratch instead.
+        copied: whether it takes the demonstrations' mentions that stand in the text, and no model.
     """
 
     name: str
@@ -23,6 +24,12 @@ class Arm:
     tuned: bool = True
     joint: bool = False
     crf: bool = False
+    copied: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether a reader answers its questions."""
+        return not (self.crf or self.copied)
 
     @property
     def folder(self) -> str:
@@ -38,6 +45,7 @@ ARMS = (
     Arm("LoRA + sentence demos", "sentence"),
     Arm(FULL, "span"),
     Arm("LoRA + span demos, joint", "span", joint=True),
+    Arm("demos copied", "sentence", tuned=False, copied=True),
     Arm("CRF", tuned=False, crf=True),
 )
 """The paper's ablation (demonstrations, LoRA, both) with three ways to retrieve, and the two forms of a call."""

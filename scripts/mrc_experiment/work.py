@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from el4ner import run as run_command
 from el4ner import train as train_command
+from el4ner.config import DemonstrationConfig
 from el4ner.errors import El4nerError
 from el4ner.scoring.counts import document_counts
 from el4ner.scoring.labels import TypeSelection
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
+from mrc_experiment.copier import write_copied
 from mrc_experiment.settings import Run, ensemble, training, write_yaml
 from mrc_experiment.tagger import train_tagger, write_predictions
 
@@ -66,6 +68,9 @@ def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: 
     """
     if run.arm.crf:
         _do_tagger(run)
+    elif run.arm.copied:
+        found, k = run.folder / "found" / PREDICTIONS, DemonstrationConfig(**recipe.get("demonstrations", {})).k
+        _timed(run, "found_s", lambda: write_copied(_labelled(run.train), _labelled(run.dev), k, found))
     else:
         _do_reader(run, recipe, base, minutes, epochs)
     documents, every_type = read_gold(run.dev), TypeSelection()

@@ -1,0 +1,47 @@
+"""What the demonstrations say by themselves: their mentions that stand in the text, without any model."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from el4ner.config import DemonstrationConfig, EmbedderConfig
+from el4ner.demos.embed import build_embedder
+from el4ner.demos.index import SpanIndex, gold_spans
+from el4ner.demos.pool import unique_texts
+from el4ner.demos.retrieve import Retriever
+from el4ner.demos.weights import build_weights
+from el4ner.text.align import occurrences
+from el4ner.text.documents import Document
+from el4ner.text.spans import Entity
+
+
+def write_copied(train: Sequence[Document], dev: Sequence[Document], k: int, path: Path) -> None:
+    """The mentions of each text's k nearest training sentences as a prediction file; offsets and types, no text."""
+    settings = DemonstrationConfig(method="sentence", k=k)
+    pool, embedder = unique_texts(train), build_embedder(EmbedderConfig())
+    index = SpanIndex.build(pool, gold_spans(pool), embedder, settings.index)
+    retriever = Retriever(settings, pool, index, embedder, build_weights(settings, pool), 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as stream:
+        for document in dev:
+            shown = retriever.retrieve(document.text, [], "zh").demonstrations
+            entities = [
+                {"start": entity.start, "end": entity.end, "type": entity.type}
+                for entity in copied(document.text, shown)
+            ]
+            stream.write(json.dumps({"id": document.id, "status": "ok", "entities": entities}) + "\n")
+
+
+def copied(text: str, shown: Sequence[Document]) -> list[Entity]:
+    """All places of the demonstrations' mentions under their types; of those that lie in one another, the longest."""
+    surfaces = {
+        (entity.span.surface(document.text), entity.type) for document in shown for entity in document.entities or ()
+    }
+    found = {
+        Entity(span.start, span.end, kind) for surface, kind in surfaces for span in occurrences(surface, text)
+    }  # fmt: skip
+    return sorted(one for one in found if not any(_longer(other, one) for other in found))
+
+
+def _longer(other: Entity, one: Entity) -> bool:
+    return other.type == one.type and other.span != one.span and other.span.contains(one.span)
