@@ -32,8 +32,8 @@ class ListTask:
 class Listing:
     """One answer in the making: an automaton that is in all the states at once that its tokens so far allow.
 
-    A text may hold the delimiter, or the word for none; so a token can mean more than one thing. No item is listed twice, or a
-    small model may go round in circles.
+    A text may hold the delimiter, or the word for none; so a token can mean more than one thing. An item that was listed before
+    is the last one: a small model that begins to repeat itself would go round in circles.
 
     Args:
         task: what the answer may be.
@@ -66,15 +66,15 @@ class Listing:
         elif state.part == "item":
             if state.at < len(task.source):
                 yield task.source[state.at], _State("item", state.at + 1, state.begun)
-            if state.at not in task.inside and self._item(state) not in self._listed:
-                yield from self._moves(_State("delimiter", 0))
-                yield from self._moves(_State("over", 0))
+            if state.at not in task.inside:
+                again = self._item(state) in self._listed
+                yield from [(task.delimiter[0], _OVER)] if again else self._moves(_State("delimiter", 0))
+                yield from self._moves(_OVER)
         elif state.part == "over":
             yield from ((token, state) for token in task.ends)
         else:
-            word, after = (task.delimiter, "between") if state.part == "delimiter" else (task.nothing, "over")
-            follows = _State(state.part, state.at + 1) if state.at + 1 < len(word) else _AFTER[after]
-            yield word[state.at], follows
+            word, after = (task.delimiter, _BETWEEN) if state.part == "delimiter" else (task.nothing, _OVER)
+            yield word[state.at], _State(state.part, state.at + 1) if state.at + 1 < len(word) else after
 
     def _item(self, state: "_State") -> tuple[int, ...]:
         """The tokens of the item that is being written."""
@@ -95,4 +95,5 @@ class _State(NamedTuple):
     begun: int = 0
 
 
-_AFTER = {"between": _State("between", None), "over": _State("over", 0)}
+_BETWEEN = _State("between", None)
+_OVER = _State("over", 0)
