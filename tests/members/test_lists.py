@@ -44,6 +44,7 @@ def task_of(source: Sequence[int] = SOURCE, inside: Sequence[int] = ()) -> ListT
         (6, 7, 8, 3, END),  # or part two items
         (3, 7, 8, 5, 6, 7, 8, 5, END),
         (5, 6, 7, 8, 6, END),
+        (5, 7, 8, 5, END),  # said twice: what reads the list counts it once
         (9, 5, END),
         (*SOURCE, END),
     ],
@@ -75,12 +76,6 @@ def test_items_begin_and_end_between_characters():
     assert takes(task, (5, 6, END)) and takes(task, (5, 6, 7, 3, END)) and not takes(task, (5, 6, 7, END))
 
 
-def test_an_item_that_was_listed_before_is_the_last_one():
-    assert takes(task_of(), (5, 7, 8, 5, 6, END)) and takes(task_of(), (6, 7, 8, 5, 6, END))
-    assert takes(task_of(), (5, 7, 8, 5, END)) and takes(task_of(), (5, 7, 8, 5, 7, END))
-    assert not takes(task_of(), (5, 7, 8, 5, 7, 8))
-
-
 def test_a_text_without_tokens_leaves_none():
     assert Listing(task_of(())).allowed() == [9]
 
@@ -93,8 +88,7 @@ def test_any_way_through_the_automaton_is_a_list_of_runs(seed: int):
     while not answer or answer[-1] != END:
         answer.append(rng.choice(listing.allowed()))
         listing.advance(answer[-1])
-    said = answer[:-2] if answer[-2] == 6 else answer[:-1]  # a delimiter may follow what is said again
-    items = " ".join(map(str, said)).split(" 6 ")
+    items = " ".join(map(str, answer[:-1])).split(" 6 ")
     text = " ".join(map(str, task.source))
     assert items == ["5"] or all(f" {item} " in f" {text} " for item in items)
 
