@@ -69,23 +69,25 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def words(data: Path, recipe: Path, base: Path, output: Path, *more: str) -> list[str]:
+Words = Callable[..., list[str]]
+
+
+@pytest.fixture
+def words(data: Path, recipe: Path, tiny_model: Callable[..., Path], tmp_path: Path) -> Words:
+    """The command's words for one short training of each arm into ``out``, and more of them."""
+    base, output = tiny_model("glm4"), tmp_path / "out"
     given = {"data-root": data, "recipe": recipe, "base": base, "output": output, "minutes": 0, "epochs": 1, "seeds": 1}
-    return [*(word for name, value in given.items() for word in (f"--{name}", str(value))), "--samples", "50", *more]
+    always = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    return lambda *more: [*always, "--samples", "50", *more]
 
 
 def test_the_arms_run_are_kept_and_are_tabulated(
-    data: Path,
-    recipe: Path,
-    tiny_model: Callable[..., Path],
-    tmp_path: Path,
-    capsys: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    words: Words, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("EL4NER_QUIET", "1")
-    base, output = tiny_model("glm4"), tmp_path / "out"
+    output = tmp_path / "out"
     arms = ["--arms", "demos only", FULL, "demos copied", *(["CRF"] if is_installed() else [])]
-    given = words(data, recipe, base, output, *arms)
+    given = words(*arms)
     assert experiment_mrc.main(given) == 0
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if line.startswith(("demos", "LoRA", "CRF"))]
@@ -102,35 +104,17 @@ def test_the_arms_run_are_kept_and_are_tabulated(
     assert experiment_mrc.main([*given, "--export", str(kept)]) == 0
     assert {path.name for path in kept.rglob("*") if path.is_file()} == {"figures.json"}
     assert capsys.readouterr().out == out
-    again = [
-        "--report",
-        "--output",
-        str(kept),
-        "--data-root",
-        str(tmp_path / "none"),
-        "--seeds",
-        "1",
-        "--samples",
-        "50",
-    ]
-    assert experiment_mrc.main([*again, "--sets", "resume_zh", *arms]) == 0
+    again = ["--report", "--output", str(kept), "--data-root", str(tmp_path / "none"), "--sets", "resume_zh"]
+    assert experiment_mrc.main([*again, "--seeds", "1", "--samples", "50", *arms]) == 0
     assert capsys.readouterr().out == out and not (kept / "table.json").exists()
     assert {row["arm"] for row in numbers["resume_zh"]} == set(arms[1:])
     assert experiment_mrc.main([*given, "--limit", "1"]) == 2
     assert "is of another experiment" in capsys.readouterr().err
 
 
-def test_a_fault_is_no_outcome(
-    data: Path,
-    recipe: Path,
-    tiny_model: Callable[..., Path],
-    tmp_path: Path,
-    capsys: Any,
-    monkeypatch: pytest.MonkeyPatch,
-):
+def test_a_fault_is_no_outcome(words: Words, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("el4ner.stages.mrc.question_request", lambda *_: 1 / 0)
-    given = words(data, recipe, tiny_model("glm4"), tmp_path / "out", "--arms", "demos only")
-    assert experiment_mrc.main(given) == 2
+    assert experiment_mrc.main(words("--arms", "demos only")) == 2
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
     assert not any("counts" in path.read_text() for path in (tmp_path / "out").rglob("figures.json"))
 
