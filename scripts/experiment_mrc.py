@@ -4,9 +4,9 @@
 
 The ablation of Ye, Tang, Guo, Wu (2024) at the size of a small machine: adapters are trained on the training half of each set and
 scored on its dev half. Arms: demonstrations without LoRA; LoRA without demonstrations; LoRA with random, sentence-level and
-span-level demonstrations; one question a type, or all types in one call; the demonstrations' mentions that stand in the text,
-without a model; and a CRF tagger trained from scratch on the same sentences. Demonstrations come from the training half; a
-training sentence that stands in dev as well is left out of both.
+span-level demonstrations; one question a type, or all types in one call; what two demonstrations say without a model (their
+mentions that stand in the text), alone and added to what LoRA alone finds; and a CRF tagger trained from scratch on the same
+sentences. Demonstrations come from the training half; a training sentence that stands in dev as well is left out of both.
 
 P, R, F1   strict micro scores, mean over the seeds; ± their standard deviation.
 full - it  F1 of LoRA with span-level demonstrations minus the arm's, all seeds taken together; p by paired bootstrap over the
@@ -31,7 +31,7 @@ go_offline()
 
 import yaml  # noqa: E402
 from mrc_experiment import work  # noqa: E402
-from mrc_experiment.arms import ARMS, CORPORA, Arm, Corpus  # noqa: E402
+from mrc_experiment.arms import ARMS, CORPORA, Corpus  # noqa: E402
 from mrc_experiment.scores import rows_of, write_rows  # noqa: E402
 from mrc_experiment.settings import Run  # noqa: E402
 from mrc_experiment.table import print_table  # noqa: E402
@@ -89,7 +89,7 @@ def plan(corpus: Corpus, options: argparse.Namespace) -> list[Run]:
     if any(arm.crf for arm in arms) and not is_installed() and not options.report:
         print("CRF: left out, the package python-crfsuite is missing (pip install python-crfsuite)", file=sys.stderr)
         arms = [arm for arm in arms if not arm.crf]
-    wanted = [(arm, seed) for seed in range(1, options.seeds + 1) for arm in arms if seed == 1 or _varies(arm)]
+    wanted = [(arm, seed) for seed in range(1, options.seeds + 1) for arm in arms if seed == 1 or arm.varies]
     return [
         Run(arm, corpus, seed, folder / arm.folder / f"seed-{seed}", folder / "train.jsonl", folder / "dev.jsonl")
         for arm, seed in wanted
@@ -120,11 +120,6 @@ def prepare(source: Path, folder: Path, limit: int | None) -> int:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _varies(arm: Arm) -> bool:
-    """Whether an arm's outcome depends on the seed."""
-    return arm.tuned
 
 
 def _by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import experiment_mrc  # noqa: E402
 from mrc_experiment.arms import ARMS, CORPORA, FULL, Arm  # noqa: E402
-from mrc_experiment.copier import copied  # noqa: E402
+from mrc_experiment.copier import copied, write_copied  # noqa: E402
 from mrc_experiment.scores import Row, rows_of  # noqa: E402
 from mrc_experiment.settings import Run, ensemble, training  # noqa: E402
 from mrc_experiment.table import line_of  # noqa: E402
@@ -127,8 +127,8 @@ def test_without_the_data_it_says_so(tmp_path: Path, capsys: Any):
 def test_a_report_does_nothing_and_counts_what_is_left(data: Path, tmp_path: Path, capsys: Any):
     given = ["--data-root", str(data), "--output", str(tmp_path / "out"), "--report", "--seeds", "3"]
     assert experiment_mrc.main(given) == 0
-    tuned = sum(arm.tuned for arm in ARMS)
-    assert f"; {3 * tuned + len(ARMS) - tuned} runs to go" in capsys.readouterr().out
+    by_seed = sum(arm.varies for arm in ARMS)
+    assert f"; {3 * by_seed + len(ARMS) - by_seed} runs to go" in capsys.readouterr().out
 
 
 def run_of(arm: Arm, folder: Path) -> Run:
@@ -197,6 +197,19 @@ def test_copied_mentions_are_the_longest_that_stand_in_the_text():
     ]
     found = copied("海风公司的经理任海风公司经理", shown)
     assert found == [Entity(0, 4, "ORG"), Entity(5, 7, "TITLE"), Entity(8, 12, "ORG"), Entity(12, 14, "TITLE")]
+
+
+def test_copies_are_added_where_they_overlap_nothing(tmp_path: Path):
+    train = [Document("1", "海风公司的经理", (Entity(0, 4, "ORG"), Entity(5, 7, "TITLE")))]
+    path = tmp_path / "found" / "predictions.jsonl"
+    write_copied(train, [Document("a", "去海风公司见经理。", ())], 1, [[Entity(1, 3, "ORG")]], path)
+    found = [(one["start"], one["end"], one["type"]) for one in json.loads(path.read_text())["entities"]]
+    assert found == [(1, 3, "ORG"), (6, 8, "TITLE")]
+
+
+def test_what_is_added_to_must_be_there(words: Words, capsys: Any):
+    assert experiment_mrc.main(words("--arms", "LoRA alone + copied")) == 2
+    assert "adds to the entities of LoRA alone; add that to --arms" in capsys.readouterr().err
 
 
 def test_tags_lead_to_entities_and_back():

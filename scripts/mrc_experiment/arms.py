@@ -17,6 +17,7 @@ class Arm:
         joint: whether one call asks about all types.
         crf: whether it is the tagger that a user would train from scratch instead.
         copied: whether it takes the demonstrations' mentions that stand in the text, and no model.
+        adds_to: the arm whose entities it takes as well, seed for seed; what is copied is added where it overlaps none of them.
     """
 
     name: str
@@ -25,6 +26,12 @@ class Arm:
     joint: bool = False
     crf: bool = False
     copied: bool = False
+    adds_to: str | None = None
+
+    @property
+    def varies(self) -> bool:
+        """Whether its outcome depends on the seed."""
+        return self.tuned or self.adds_to is not None
 
     @property
     def reads(self) -> bool:
@@ -38,14 +45,16 @@ class Arm:
 
 
 FULL = "LoRA + span demos"
+ALONE = "LoRA alone"
 ARMS = (
     Arm("demos only", "span", tuned=False),
-    Arm("LoRA alone", "none"),
+    Arm(ALONE, "none"),
     Arm("LoRA + random demos", "random"),
     Arm("LoRA + sentence demos", "sentence"),
     Arm(FULL, "span"),
     Arm("LoRA + span demos, joint", "span", joint=True),
     Arm("demos copied", "sentence", tuned=False, copied=True),
+    Arm("LoRA alone + copied", "sentence", tuned=False, copied=True, adds_to=ALONE),
     Arm("CRF", tuned=False, crf=True),
 )
 """The paper's ablation (demonstrations, LoRA, both) with three ways to retrieve, and the two forms of a call."""

@@ -21,6 +21,8 @@ from el4ner.scoring.labels import TypeSelection
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
+from el4ner.text.spans import Entity
+from mrc_experiment.arms import ARMS
 from mrc_experiment.copier import write_copied
 from mrc_experiment.settings import Run, ensemble, training, write_yaml
 from mrc_experiment.tagger import train_tagger, write_predictions
@@ -69,8 +71,7 @@ def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: 
     if run.arm.crf:
         _do_tagger(run)
     elif run.arm.copied:
-        found, k = run.folder / "found" / PREDICTIONS, DemonstrationConfig(**recipe.get("demonstrations", {})).k
-        _timed(run, "found_s", lambda: write_copied(_labelled(run.train), _labelled(run.dev), k, found))
+        _do_copier(run, DemonstrationConfig(**recipe.get("demonstrations", {})).k)
     else:
         _do_reader(run, recipe, base, minutes, epochs)
     documents, every_type = read_gold(run.dev), TypeSelection()
@@ -92,6 +93,18 @@ def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, 
     faults = [problem for problem in problems if any(word in problem for word in FAULTS)]
     if faults:
         raise ExperimentError(f"{faults[0]}; mend it, remove {run.folder / 'found'}, and run the experiment again")
+
+
+def _do_copier(run: Run, k: int) -> None:
+    train, dev = _labelled(run.train), _labelled(run.dev)
+    kept: Sequence[Sequence[Entity]] = [()] * len(dev)
+    if run.arm.adds_to is not None:
+        (other,) = [arm for arm in ARMS if arm.name == run.arm.adds_to]
+        there = run.folder.parents[1] / other.folder / run.folder.name / "found" / PREDICTIONS
+        if not there.is_file():
+            raise ExperimentError(f"{run.arm.name} adds to the entities of {other.name}; add that to --arms")
+        kept = read_predictions(there, dev).entities
+    _timed(run, "found_s", lambda: write_copied(train, dev, k, kept, run.folder / "found" / PREDICTIONS))
 
 
 def _do_tagger(run: Run) -> None:
