@@ -28,7 +28,7 @@ from el4ner.stages.asking import Minutes, Voice, ask_all, by_role
 from el4ner.stages.classify import classify
 from el4ner.stages.demonstrations import build_retriever
 from el4ner.stages.extract import extract
-from el4ner.stages.mrc import all_ballots, ask_readers
+from el4ner.stages.mrc import Answers, all_ballots, ask_readers, with_earlier
 from el4ner.stages.preview import first_question, step_requests, written
 from el4ner.stages.showing import most_similar
 from el4ner.stages.verify import verify_all
@@ -66,8 +66,9 @@ class Pipeline:
         voices = self._speakers(language)
         steps, readers = by_role(voices)
         found: dict[str, list[Span]] = {}
+        earlier: dict[str, Answers] = {}
         if self.config.extract.pre_extract and (steps or self._retrieves_by_spans()):
-            found = await self._pre_extract(voices, text, language, minutes)
+            found, earlier = await self._pre_extract(voices, text, language, minutes)
         hints = unite(found)
         shown = self._demonstrations(window.text, hints, language) if steps else ()
         examples = self._for_questions(readers, window.text, hints, language)
@@ -75,6 +76,8 @@ class Pipeline:
             self._extract(steps, text, language, shown, found if steps else {}, minutes),
             ask_readers(readers, text, language, examples, self.config, minutes),
         )
+        if self.config.extract.keep_pre_extracted:
+            answers = with_earlier(answers, earlier)
         found |= {name: list(answer.types) for name, answer in answers.items()}
         candidates = unite(found, self.config.extract.min_members)
         typed = await self._classify(steps, text, language, shown, candidates, minutes)
@@ -90,7 +93,7 @@ class Pipeline:
 
     async def pre_extract(self, text: str, language: Language, minutes: Minutes) -> tuple[list[Span], set[str]]:
         """Stage 1: the union of the members' zero-shot spans, and who answered."""
-        found = await self._pre_extract(self._speakers(language), safe_text(text), language, minutes)
+        found, _ = await self._pre_extract(self._speakers(language), safe_text(text), language, minutes)
         return unite(found), set(found)
 
     async def close(self) -> None:
@@ -149,13 +152,16 @@ class Pipeline:
 
     async def _pre_extract(
         self, voices: Sequence[Voice], text: str, language: Language, minutes: Minutes
-    ) -> dict[str, list[Span]]:
-        """Stage 1. Members of role mrc, whom it costs a call for each question, are asked only where there are no others."""
+    ) -> tuple[dict[str, list[Span]], dict[str, Answers]]:
+        """Stage 1: spans by member, and what members of role mrc answered.
+
+        These, whom it costs a call for each question, are asked only where there are no others.
+        """
         steps, readers = by_role(voices)
         if steps:
-            return await self._ask_spans(steps, text, language, (), minutes)
+            return await self._ask_spans(steps, text, language, (), minutes), {}
         answers = await ask_readers(readers, text, language, (), self.config, minutes)
-        return {name: list(answer.types) for name, answer in answers.items()}
+        return {name: list(answer.types) for name, answer in answers.items()}, answers
 
     async def _extract(
         self,

@@ -1,6 +1,6 @@
 """What LoRA, demonstrations and the form of the questions are worth in NER by reading comprehension, on two Chinese sets.
 
-    python scripts/experiment_mrc.py --base out/trained/glm [--minutes 30] [--seeds 3] [--report]
+    python scripts/experiment_mrc.py [--seeds 3] [--sets resume_zh] [--arms 'LoRA alone' ...] [--report]
 
 The ablation of Ye, Tang, Guo, Wu (2024) at the size of a small machine: adapters are trained on the training half of each set and
 scored on its dev half. Arms: demonstrations without LoRA; LoRA without demonstrations; LoRA with random, sentence-level and
@@ -68,7 +68,7 @@ def experiment(options: argparse.Namespace, corpora: Sequence[Corpus]) -> None:
     for run in [] if options.report else [run for of_set in runs.values() for run in of_set]:
         if not work.is_done(run):
             print(f"{run.corpus.name}: {run.arm.name}, seed {run.seed}", file=sys.stderr)
-            work.do(run, recipe, options.base, options.minutes, options.epochs)
+            work.do(run, recipe, options.base, options.minutes, options.epochs or run.corpus.epochs)
     done = {name: [run for run in of_set if work.is_done(run)] for name, of_set in runs.items()}
     if options.export is not None:
         for of_set in done.values():
@@ -129,18 +129,12 @@ def _by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    recipe = ROOT / "configs" / "train" / "starter-glm-mrc.yaml"
+    recipe, base = ROOT / "configs" / "train" / "mrc-experiment.yaml", ROOT / "el4ner" / "starter" / "models" / "glm"
     names = [arm.name for arm in ARMS]
-    add("--base", type=Path, default=ROOT / "out" / "trained" / "glm", metavar="DIR", help="the model that is tuned")
+    add("--base", type=Path, default=base, metavar="DIR", help="the model that is tuned (default: the starter's glm)")
     add("--recipe", type=Path, default=recipe, metavar="FILE", help="training configuration that the arms change")
-    add(
-        "--minutes",
-        type=float,
-        default=30.0,
-        metavar="M",
-        help="of each training (default: %(default)s); 0: all epochs",
-    )
-    add("--epochs", type=float, default=4.0, metavar="N", help="at most, of each training (default: %(default)s)")
+    add("--epochs", type=float, metavar="N", help="of each training (default: 1 over resume_zh, 3 over weibo_zh)")
+    add("--minutes", type=float, default=0, metavar="M", help="at most, of each training; 0 (default): all epochs")
     add("--seeds", type=int, default=3, metavar="N", help="trainings of each arm (default: %(default)s)")
     add("--sets", nargs="+", choices=CORPORA, default=list(CORPORA), metavar="SET", help="which sets (default: both)")
     add("--arms", nargs="+", choices=names, default=names, metavar="ARM", help=f"of: {'; '.join(names)} (default: all)")

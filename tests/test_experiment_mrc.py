@@ -62,7 +62,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    content = yaml.safe_load((ROOT / "configs" / "train" / "starter-glm-mrc.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((ROOT / "configs" / "train" / "mrc-experiment.yaml").read_text(encoding="utf-8"))
     content["optimisation"] |= {"max_length": 250, "batch_tokens": 512, "max_steps": 2}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -86,7 +86,7 @@ def test_the_arms_run_are_kept_and_are_tabulated(
 ):
     monkeypatch.setenv("EL4NER_QUIET", "1")
     output = tmp_path / "out"
-    arms = ["--arms", "demos only", FULL, "demos copied", *(["CRF"] if is_installed() else [])]
+    arms = ["--arms", "demos only", FULL, f"{FULL}, last", "demos copied", *(["CRF"] if is_installed() else [])]
     given = words(*arms)
     assert experiment_mrc.main(given) == 0
     out, err = capsys.readouterr()
@@ -144,7 +144,7 @@ def test_training_and_ensemble_ask_and_show_alike(arm: Arm, recipe: Path, tmp_pa
     content = ensemble(run, given, tmp_path / "base")
     config = parse_config(content, base=tmp_path)
     (member,) = config.members
-    assert member.role == "mrc" and (member.adapter is not None) == arm.tuned
+    assert member.role == "mrc" and (member.adapter is not None) == (arm.tuned or arm.based_on is not None)
     path = tmp_path / "t.yaml"
     path.write_text(yaml.safe_dump(training(run, given, tmp_path / "base", 5, 2)))
     learnt = load_train_config(path)
@@ -207,9 +207,10 @@ def test_copies_are_added_where_they_overlap_nothing(tmp_path: Path):
     assert found == [(1, 3, "ORG"), (6, 8, "TITLE")]
 
 
-def test_what_is_added_to_must_be_there(words: Words, capsys: Any):
-    assert experiment_mrc.main(words("--arms", "LoRA alone + copied")) == 2
-    assert "adds to the entities of LoRA alone; add that to --arms" in capsys.readouterr().err
+@pytest.mark.parametrize("name", [arm.name for arm in ARMS if arm.based_on])
+def test_what_an_arm_goes_on_from_must_be_there(name: str, words: Words, capsys: Any):
+    assert experiment_mrc.main(words("--arms", name)) == 2
+    assert f"{name} goes on from LoRA " in capsys.readouterr().err
 
 
 def test_tags_lead_to_entities_and_back():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from scripted_members import FixedRetriever, ScriptedMember, find, found, labelled, member, pipeline_of, window
+from scripted_members import FixedRetriever, Rule, ScriptedMember, find, found, labelled, member, pipeline_of, window
 
 from el4ner.demos.retrieve import Retrieval
 from el4ner.ensemble.ballots import Candidate
@@ -25,8 +25,8 @@ class Pool(FixedRetriever):
         return super().retrieve(text, spans, language)
 
 
-def reader(**answers: Any) -> ScriptedMember:
-    """A member of role mrc: ``person="Ada Lovelace"``; what is not named is answered none."""
+def rule(answers: dict[str, Any]) -> Rule:
+    """Answers by the asked word: ``{"person": "Ada Lovelace"}``; what is not named is answered none."""
 
     def answer(request: Request) -> str:
         reply = next(
@@ -36,7 +36,12 @@ def reader(**answers: Any) -> ScriptedMember:
             raise reply
         return str(reply)
 
-    return ScriptedMember("glm", {"mrc": answer})
+    return answer
+
+
+def reader(**answers: Any) -> ScriptedMember:
+    """A member of role mrc."""
+    return ScriptedMember("glm", {"mrc": rule(answers)})
 
 
 def test_it_runs_alone():
@@ -113,6 +118,36 @@ def test_alone_its_own_zero_shot_answers_choose_them():
     find(pipeline_of([glm], pool, **MRC), TEXT)
     assert {tuple(spans) for _, spans, _ in pool.queries} == {(Span(TEXT.index("Paris"), len(TEXT) - 1),)}
     assert [SHOWN.text in request.messages[-1].content for request in glm.asked] == [False] * 3 + [True] * 3
+
+
+def changing(first: dict[str, Any], later: dict[str, Any]) -> ScriptedMember:
+    """A member of role mrc that answers otherwise once it is shown something."""
+    before, after = rule(first), rule(later)
+    rules = {"mrc": lambda request: (after if SHOWN.text in request.messages[-1].content else before)(request)}
+    return ScriptedMember("glm", rules)
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [
+        (False, [("Lovelace", "PER"), ("Paris", "LOC")]),
+        (True, [("Lovelace", "PER"), ("London", "LOC"), ("Paris", "LOC")]),
+    ],
+)
+def test_alone_its_zero_shot_answers_are_kept_where_the_later_say_nothing(keep: bool, expected: list[tuple[str, str]]):
+    glm = changing({"person": "Ada Lovelace", "location": "London"}, {"person": "Lovelace", "location": "Paris"})
+    settings = {"extract": {"keep_pre_extracted": keep}}
+    result = find(pipeline_of([glm], Pool(SHOWN), settings, **MRC), TEXT)
+    assert found(result, TEXT) == expected
+    assert [dict(entity.votes) for entity in result.entities] == [{"glm": kind} for _, kind in expected]
+
+
+def test_zero_shot_answers_stand_in_for_later_ones_that_were_lost():
+    gone = MemberError("glm", "gone")
+    glm = changing({"location": "London"}, {"person": gone, "location": gone, "organization": gone})
+    for keep, expected in ((False, []), (True, [("London", "LOC")])):
+        result = find(pipeline_of([glm], Pool(SHOWN), {"extract": {"keep_pre_extracted": keep}}, **MRC), TEXT)
+        assert found(result, TEXT) == expected and "glm, mrc: gone (3 times)" in result.problems
 
 
 @pytest.mark.parametrize(("retriever", "method"), [(None, "span"), (Pool(SHOWN), "sentence"), (Pool(SHOWN), "random")])

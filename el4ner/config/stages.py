@@ -76,7 +76,9 @@ class ExtractConfig(Section):
         "members answered and all found the same.",
     )
     keep_pre_extracted: bool = Field(
-        default=False, description="Whether spans of the zero-shot pass alone are candidates as well."
+        default=False,
+        description="Whether spans of the zero-shot pass alone are candidates as well; where members of role mrc are alone, "
+        "those that overlap none of the later answers.",
     )
     min_members: int = Field(
         default=1, ge=1, description="Members that must have found a span; 1 is the paper's union."

@@ -53,6 +53,11 @@ class Answers:
             return Ballot(named[0], shares, weight)
         return Ballot(None, None, weight, found=False) if self.complete else None
 
+    def added_to(self, later: "Answers") -> "Answers":
+        """Later answers about the same text, and of these the spans that overlap none of theirs."""
+        new = {span: types for span, types in self.types.items() if not any(map(span.overlaps, later.types))}
+        return Answers({**later.types, **new}, self.complete and later.complete)
+
 
 async def answer_questions(
     voice: Voice, text: str, language: Language, shown: Sequence[Document], config: Config, minutes: Minutes
@@ -93,6 +98,12 @@ async def ask_readers(
     """The answers of several members of role mrc; one that could say nothing at all is missing."""
     given = await asyncio.gather(*(answer_questions(v, text, language, shown, config, minutes) for v in voices))
     return {voice.name: answers for voice, answers in zip(voices, given, strict=True) if answers.usable}
+
+
+def with_earlier(answers: Mapping[str, Answers], earlier: Mapping[str, Answers]) -> dict[str, Answers]:
+    """Each member's answers with its earlier ones added, where it gave both; else those that it gave."""
+    both = {name: earlier[name].added_to(later) for name, later in answers.items() if name in earlier}
+    return {**earlier, **answers, **both}
 
 
 def all_ballots(

@@ -17,7 +17,9 @@ class Arm:
         joint: whether one call asks about all types.
         crf: whether it is the tagger that a user would train from scratch instead.
         copied: whether it takes the demonstrations' mentions that stand in the text, and no model.
-        adds_to: the arm whose entities it takes as well, seed for seed; what is copied is added where it overlaps none of them.
+        based_on: the arm whose run with the same seed it takes over: its adapter; where it copies, its entities, to which it
+            adds what overlaps none of them.
+        keeps_first: whether answers without demonstrations, which choose those of span similarity, are kept beside the later.
     """
 
     name: str
@@ -26,12 +28,13 @@ class Arm:
     joint: bool = False
     crf: bool = False
     copied: bool = False
-    adds_to: str | None = None
+    based_on: str | None = None
+    keeps_first: bool = True
 
     @property
     def varies(self) -> bool:
         """Whether its outcome depends on the seed."""
-        return self.tuned or self.adds_to is not None
+        return self.tuned or self.based_on is not None
 
     @property
     def reads(self) -> bool:
@@ -52,9 +55,10 @@ ARMS = (
     Arm("LoRA + random demos", "random"),
     Arm("LoRA + sentence demos", "sentence"),
     Arm(FULL, "span"),
+    Arm(f"{FULL}, last", "span", tuned=False, based_on=FULL, keeps_first=False),
     Arm("LoRA + span demos, joint", "span", joint=True),
     Arm("demos copied", "sentence", tuned=False, copied=True),
-    Arm("LoRA alone + copied", "sentence", tuned=False, copied=True, adds_to=ALONE),
+    Arm("LoRA alone + copied", "sentence", tuned=False, copied=True, based_on=ALONE),
     Arm("CRF", tuned=False, crf=True),
 )
 """The paper's ablation (demonstrations, LoRA, both) with three ways to retrieve, and the two forms of a call."""
@@ -62,10 +66,13 @@ ARMS = (
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A data set: the folder that holds it, and its label set under ``configs/labels``."""
+    """A data set: the folder that holds it, its label set under ``configs/labels``, and how often a training passes over it."""
 
     name: str
     labels: str
+    epochs: float
 
 
-CORPORA = {corpus.name: corpus for corpus in (Corpus("resume_zh", "resume.yaml"), Corpus("weibo_zh", "weibo.yaml"))}
+CORPORA = {
+    corpus.name: corpus for corpus in (Corpus("resume_zh", "resume.yaml", 1), Corpus("weibo_zh", "weibo.yaml", 3))
+}

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from mrc_experiment.arms import Arm, Corpus
+from mrc_experiment.arms import ARMS, Arm, Corpus
 
 LABELS = Path(__file__).parents[2] / "configs" / "labels"
 ZERO_SHOT = 0.2
@@ -37,6 +37,18 @@ class Run:
     folder: Path
     train: Path
     dev: Path
+
+    def folder_of(self, name: str) -> Path:
+        """Where the run of the arm of that name on the same set with the same seed lies."""
+        (other,) = [arm for arm in ARMS if arm.name == name]
+        return self.folder.parents[1] / other.folder / self.folder.name
+
+    @property
+    def adapter(self) -> Path | None:
+        """Where its adapter lies, or will lie; None: it has none."""
+        if self.arm.tuned:
+            return self.folder / "adapter"
+        return self.folder_of(self.arm.based_on) / "adapter" if self.arm.reads and self.arm.based_on else None
 
 
 def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> dict[str, Any]:
@@ -68,7 +80,7 @@ def ensemble(run: Run, recipe: Mapping[str, Any], base: Path) -> dict[str, Any]:
         "role": "mrc",
         "model": str(base.resolve()),
         "prompt_style": recipe.get("prompt_style", "full"),
-        **({"adapter": str(run.folder / "adapter")} if run.arm.tuned else {}),
+        **({"adapter": str(run.adapter)} if run.adapter else {}),
     }
     return {
         "language": "zh",
@@ -77,7 +89,7 @@ def ensemble(run: Run, recipe: Mapping[str, Any], base: Path) -> dict[str, Any]:
         "pool": {"path": None if run.arm.shown == "none" else str(run.train)},
         "demonstrations": _demonstrations(run, recipe),
         "mrc": _questions(run, recipe),
-        "extract": {"pre_extract": True},
+        "extract": {"pre_extract": True, "keep_pre_extracted": run.arm.keeps_first},
         "verify": {"mode": "off"},
         "seed": run.seed,
     }

@@ -22,7 +22,6 @@ from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
 from el4ner.text.spans import Entity
-from mrc_experiment.arms import ARMS
 from mrc_experiment.copier import write_copied
 from mrc_experiment.settings import Run, ensemble, training, write_yaml
 from mrc_experiment.tagger import train_tagger, write_predictions
@@ -86,6 +85,8 @@ def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, 
         config = write_yaml(training(run, recipe, base, minutes, epochs), run.folder / "train.yaml")
         words = ["--task", "mrc", "--config", str(config), "--resume"]
         _timed(run, "train_s", lambda: _command(train_command.main, words))
+    if run.adapter is not None:
+        _needed(run, run.adapter)
     config = write_yaml(ensemble(run, recipe, base), run.folder / "ensemble.yaml")
     words = ["--config", str(config), "--input", str(run.dev), "--output", str(run.folder / "found"), "--quiet"]
     _timed(run, "found_s", lambda: _command(run_command.main, words, well=(0, 1)))
@@ -98,13 +99,15 @@ def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, 
 def _do_copier(run: Run, k: int) -> None:
     train, dev = _labelled(run.train), _labelled(run.dev)
     kept: Sequence[Sequence[Entity]] = [()] * len(dev)
-    if run.arm.adds_to is not None:
-        (other,) = [arm for arm in ARMS if arm.name == run.arm.adds_to]
-        there = run.folder.parents[1] / other.folder / run.folder.name / "found" / PREDICTIONS
-        if not there.is_file():
-            raise ExperimentError(f"{run.arm.name} adds to the entities of {other.name}; add that to --arms")
-        kept = read_predictions(there, dev).entities
+    if run.arm.based_on is not None:
+        kept = read_predictions(_needed(run, run.folder_of(run.arm.based_on) / "found" / PREDICTIONS), dev).entities
     _timed(run, "found_s", lambda: write_copied(train, dev, k, kept, run.folder / "found" / PREDICTIONS))
+
+
+def _needed(run: Run, path: Path) -> Path:
+    if not path.exists():
+        raise ExperimentError(f"{run.arm.name} goes on from {run.arm.based_on}; add that to --arms")
+    return path
 
 
 def _do_tagger(run: Run) -> None:
