@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from el4ner.config import Config, Language
 from el4ner.demos.balance import question_demonstrations
+from el4ner.demos.lookup import looked_up
 from el4ner.demos.retrieve import Retriever
 from el4ner.ensemble.ballots import Candidate
 from el4ner.ensemble.entities import VotedEntity, WindowResult
@@ -28,7 +29,7 @@ from el4ner.stages.asking import Minutes, Voice, ask_all, by_role
 from el4ner.stages.classify import classify
 from el4ner.stages.demonstrations import build_retriever
 from el4ner.stages.extract import extract
-from el4ner.stages.mrc import Answers, all_ballots, ask_readers, with_earlier
+from el4ner.stages.mrc import Answers, all_ballots, answers_of, ask_readers, with_earlier
 from el4ner.stages.preview import first_question, step_requests, written
 from el4ner.stages.showing import most_similar
 from el4ner.stages.verify import verify_all
@@ -78,6 +79,7 @@ class Pipeline:
         )
         if self.config.extract.keep_pre_extracted:
             answers = with_earlier(answers, earlier)
+        answers = {name: self._looked_up(window.text, language).added_to(answer) for name, answer in answers.items()}
         found |= {name: list(answer.types) for name, answer in answers.items()}
         candidates = unite(found, self.config.extract.min_members)
         typed = await self._classify(steps, text, language, shown, candidates, minutes)
@@ -149,6 +151,13 @@ class Pipeline:
         return _safe(
             question_demonstrations(self.retriever, c.demonstrations, c.mrc, c.type_names, text, hints, language)
         )
+
+    def _looked_up(self, text: str, language: Language) -> Answers:
+        """What the most similar sentences of the pool name in a text."""
+        if self.retriever is None or self.config.mrc.lookup == 0:
+            return Answers({}, complete=True)
+        near = self.retriever.retrieve(text, (), language, k=self.config.mrc.lookup, method="sentence")
+        return answers_of(looked_up(text, near.demonstrations), self.config.type_names)
 
     async def _pre_extract(
         self, voices: Sequence[Voice], text: str, language: Language, minutes: Minutes

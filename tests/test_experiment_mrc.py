@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import experiment_mrc  # noqa: E402
 from mrc_experiment.arms import ARMS, CORPORA, FULL, Arm  # noqa: E402
-from mrc_experiment.copier import copied, write_copied  # noqa: E402
+from mrc_experiment.copier import write_copied  # noqa: E402
 from mrc_experiment.scores import Row, rows_of  # noqa: E402
 from mrc_experiment.settings import Run, ensemble, training  # noqa: E402
 from mrc_experiment.table import line_of  # noqa: E402
@@ -86,7 +86,7 @@ def test_the_arms_run_are_kept_and_are_tabulated(
 ):
     monkeypatch.setenv("EL4NER_QUIET", "1")
     output = tmp_path / "out"
-    arms = ["--arms", "demos only", FULL, f"{FULL}, last", "demos copied", *(["CRF"] if is_installed() else [])]
+    arms = ["--arms", "demos only", FULL, f"{FULL}, prompt", "demos copied", *(["CRF"] if is_installed() else [])]
     given = words(*arms)
     assert experiment_mrc.main(given) == 0
     out, err = capsys.readouterr()
@@ -149,7 +149,8 @@ def test_training_and_ensemble_ask_and_show_alike(arm: Arm, recipe: Path, tmp_pa
     path.write_text(yaml.safe_dump(training(run, given, tmp_path / "base", 5, 2)))
     learnt = load_train_config(path)
     assert learnt.demonstrations == config.demonstrations and learnt.demonstrations.method == arm.shown
-    assert learnt.mrc == config.mrc and (learnt.mrc.types_per_call > 1) == arm.joint
+    assert learnt.mrc == config.mrc.model_copy(update={"lookup": 0}) and config.mrc.lookup == 2 * arm.adds
+    assert (learnt.mrc.types_per_call > 1) == arm.joint
     assert learnt.labels == config.labels and learnt.prompt_style == member.prompt_style
     assert (learnt.optimisation.max_minutes, learnt.optimisation.epochs, learnt.seed) == (5, 2, 7)
     assert learnt.evaluation.fraction == 0
@@ -188,15 +189,6 @@ def test_a_line_of_the_table_is_in_percent():
     row = Row("CRF", 3, 0.5, 0.25, 1 / 3, 0.012, 0.3, 0.35, 4.25, 0.1234, 0.02)
     assert line_of(row).split() == ["CRF", "3", "50.0", "25.0", "33.3", "1.2", "30.0", "35.0", "+12.3", "0.020", "4.2"]
     assert line_of(Row("CRF", 1, 0, 0, 0, 0, 0, 0, 0, None, None)).split()[-3:] == ["-", "-", "0.0"]
-
-
-def test_copied_mentions_are_the_longest_that_stand_in_the_text():
-    shown = [
-        Document("1", "海风公司经理", (Entity(0, 4, "ORG"), Entity(4, 6, "TITLE"))),
-        Document("2", "海风", (Entity(0, 2, "ORG"),)),
-    ]
-    found = copied("海风公司的经理任海风公司经理", shown)
-    assert found == [Entity(0, 4, "ORG"), Entity(5, 7, "TITLE"), Entity(8, 12, "ORG"), Entity(12, 14, "TITLE")]
 
 
 def test_copies_are_added_where_they_overlap_nothing(tmp_path: Path):

@@ -142,6 +142,14 @@ def test_alone_its_zero_shot_answers_are_kept_where_the_later_say_nothing(keep: 
     assert [dict(entity.votes) for entity in result.entities] == [{"glm": kind} for _, kind in expected]
 
 
+def test_what_the_nearest_sentences_name_is_added_where_it_overlaps_nothing():
+    pool = labelled("pool", "Ada of London came to Paris.", PER="Ada", LOC="London", ORG="Paris")
+    glm = reader(person="Ada Lovelace", location="Paris")
+    for many, expected in ((0, []), (1, [("London", "LOC")])):
+        result = find(pipeline_of([glm], Pool(pool), {"mrc": {"lookup": many}}, **MRC), TEXT)
+        assert found(result, TEXT) == [("Ada Lovelace", "PER"), *expected, ("Paris", "LOC")]
+
+
 def test_zero_shot_answers_stand_in_for_later_ones_that_were_lost():
     gone = MemberError("glm", "gone")
     glm = changing({"location": "London"}, {"person": gone, "location": gone, "organization": gone})

@@ -171,6 +171,13 @@ class MrcConfig(Section):
     among: int = Field(
         default=32, ge=1, le=1024, description="balance: how many of the nearest pool sentences they are chosen from."
     )
+    lookup: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Mentions of so many of the most similar pool sentences that stand in the text count as answers, where they "
+        "overlap none of the member's own; 0: none.",
+    )
     occurrences: Literal["all", "first"] = Field(
         default="all", description="Where a listed mention stands more than once: all places, or the first alone."
     )

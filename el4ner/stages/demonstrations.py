@@ -19,7 +19,7 @@ def build_retriever(config: Config) -> Retriever | None:
         El4nerError: the pool, the index or the embedder cannot be used.
     """
     settings = config.demonstrations
-    if settings.method == "none" or not (settings.k or config.mrc.k) or config.pool.path is None:
+    if settings.method == "none" or not (settings.k or config.mrc.k or config.mrc.lookup) or config.pool.path is None:
         return None
     pool = load_pool(config)
     embedder = build_embedder(config.embedder)

@@ -15,7 +15,7 @@ from el4ner.stages.extract import locate
 from el4ner.stages.showing import ask_fitting
 from el4ner.text.align import find
 from el4ner.text.documents import Document
-from el4ner.text.spans import Span
+from el4ner.text.spans import Entity, Span
 
 STAGE = "mrc"
 Found = dict[str, list[Span]]
@@ -98,6 +98,12 @@ async def ask_readers(
     """The answers of several members of role mrc; one that could say nothing at all is missing."""
     given = await asyncio.gather(*(answer_questions(v, text, language, shown, config, minutes) for v in voices))
     return {voice.name: answers for voice, answers in zip(voices, given, strict=True) if answers.usable}
+
+
+def answers_of(entities: Sequence[Entity], types: Sequence[str]) -> Answers:
+    """Entities as if a member had named them."""
+    read: Found = {name: [entity.span for entity in entities if entity.type == name] for name in types}
+    return Answers(_by_span(read, types), complete=True)
 
 
 def with_earlier(answers: Mapping[str, Answers], earlier: Mapping[str, Answers]) -> dict[str, Answers]:

@@ -19,7 +19,8 @@ class Arm:
         copied: whether it takes the demonstrations' mentions that stand in the text, and no model.
         based_on: the arm whose run with the same seed it takes over: its adapter; where it copies, its entities, to which it
             adds what overlaps none of them.
-        keeps_first: whether answers without demonstrations, which choose those of span similarity, are kept beside the later.
+        adds: whether the answers without demonstrations, which choose those of span similarity, count beside the later ones, and
+            so do the mentions of as many of the nearest sentences as are shown, where they stand in the text.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Arm:
     crf: bool = False
     copied: bool = False
     based_on: str | None = None
-    keeps_first: bool = True
+    adds: bool = False
 
     @property
     def varies(self) -> bool:
@@ -50,13 +51,13 @@ class Arm:
 FULL = "LoRA + span demos"
 ALONE = "LoRA alone"
 ARMS = (
-    Arm("demos only", "span", tuned=False),
+    Arm("demos only", "span", tuned=False, adds=True),
     Arm(ALONE, "none"),
     Arm("LoRA + random demos", "random"),
     Arm("LoRA + sentence demos", "sentence"),
-    Arm(FULL, "span"),
-    Arm(f"{FULL}, last", "span", tuned=False, based_on=FULL, keeps_first=False),
-    Arm("LoRA + span demos, joint", "span", joint=True),
+    Arm(FULL, "span", adds=True),
+    Arm(f"{FULL}, prompt", "span", tuned=False, based_on=FULL),
+    Arm("LoRA + span demos, joint", "span", joint=True, adds=True),
     Arm("demos copied", "sentence", tuned=False, copied=True),
     Arm("LoRA alone + copied", "sentence", tuned=False, copied=True, based_on=ALONE),
     Arm("CRF", tuned=False, crf=True),

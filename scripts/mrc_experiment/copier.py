@@ -7,10 +7,10 @@ from pathlib import Path
 from el4ner.config import DemonstrationConfig, EmbedderConfig
 from el4ner.demos.embed import build_embedder
 from el4ner.demos.index import SpanIndex, gold_spans
+from el4ner.demos.lookup import looked_up
 from el4ner.demos.pool import unique_texts
 from el4ner.demos.retrieve import Retriever
 from el4ner.demos.weights import build_weights
-from el4ner.text.align import occurrences
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity
 
@@ -35,21 +35,6 @@ def write_copied(
     with path.open("w", encoding="utf-8") as stream:
         for document, known in zip(dev, kept, strict=True):
             shown = retriever.retrieve(document.text, [], "zh").demonstrations
-            new = [one for one in copied(document.text, shown) if not any(one.span.overlaps(k.span) for k in known)]
+            new = [one for one in looked_up(document.text, shown) if not any(one.span.overlaps(k.span) for k in known)]
             entities = [{"start": one.start, "end": one.end, "type": one.type} for one in sorted([*known, *new])]
             stream.write(json.dumps({"id": document.id, "status": "ok", "entities": entities}) + "\n")
-
-
-def copied(text: str, shown: Sequence[Document]) -> list[Entity]:
-    """All places of the demonstrations' mentions under their types; of those that lie in one another, the longest."""
-    surfaces = {
-        (entity.span.surface(document.text), entity.type) for document in shown for entity in document.entities or ()
-    }
-    found = {
-        Entity(span.start, span.end, kind) for surface, kind in surfaces for span in occurrences(surface, text)
-    }  # fmt: skip
-    return sorted(one for one in found if not any(_longer(other, one) for other in found))
-
-
-def _longer(other: Entity, one: Entity) -> bool:
-    return other.type == one.type and other.span != one.span and other.span.contains(one.span)

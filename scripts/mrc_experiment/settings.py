@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from el4ner.config import DemonstrationConfig
 from mrc_experiment.arms import ARMS, Arm, Corpus
 
 LABELS = Path(__file__).parents[2] / "configs" / "labels"
@@ -88,8 +89,8 @@ def ensemble(run: Run, recipe: Mapping[str, Any], base: Path) -> dict[str, Any]:
         "members": [member],
         "pool": {"path": None if run.arm.shown == "none" else str(run.train)},
         "demonstrations": _demonstrations(run, recipe),
-        "mrc": _questions(run, recipe),
-        "extract": {"pre_extract": True, "keep_pre_extracted": run.arm.keeps_first},
+        "mrc": _questions(run, recipe) | {"lookup": _shown(recipe) if run.arm.adds else 0},
+        "extract": {"pre_extract": True, "keep_pre_extracted": run.arm.adds},
         "verify": {"mode": "off"},
         "seed": run.seed,
     }
@@ -114,3 +115,7 @@ def _questions(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _demonstrations(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
     return dict(recipe.get("demonstrations", {})) | {"method": run.arm.shown, "seed": run.seed}
+
+
+def _shown(recipe: Mapping[str, Any]) -> int:
+    return DemonstrationConfig(**recipe.get("demonstrations", {})).k
