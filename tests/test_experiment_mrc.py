@@ -63,7 +63,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     content = yaml.safe_load((ROOT / "configs" / "train" / "mrc-experiment.yaml").read_text(encoding="utf-8"))
-    content["optimisation"] |= {"max_length": 250, "batch_tokens": 512, "max_steps": 2}
+    content["optimisation"] |= {"max_length": 250, "max_steps": 2}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -153,6 +153,7 @@ def test_training_and_ensemble_ask_and_show_alike(arm: Arm, recipe: Path, tmp_pa
     assert (learnt.mrc.types_per_call > 1) == arm.joint
     assert learnt.labels == config.labels and learnt.prompt_style == member.prompt_style
     assert (learnt.optimisation.max_minutes, learnt.optimisation.epochs, learnt.seed) == (5, 2, 7)
+    assert learnt.optimisation.batch_tokens == (768 if arm.shown == "none" else 2048)
     assert learnt.evaluation.fraction == 0
 
 

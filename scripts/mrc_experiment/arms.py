@@ -67,13 +67,23 @@ ARMS = (
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A data set: the folder that holds it, its label set under ``configs/labels``, and how often a training passes over it."""
+    """A data set.
+
+    Attributes:
+        name: the folder that holds it.
+        labels: its label set under ``configs/labels``.
+        epochs: how often a training passes over it.
+        batch_tokens: of a step where no demonstrations are shown; fewer where there are few sentences, so that there are as
+            many steps.
+    """
 
     name: str
     labels: str
     epochs: float
+    batch_tokens: int
 
 
 CORPORA = {
-    corpus.name: corpus for corpus in (Corpus("resume_zh", "resume.yaml", 1), Corpus("weibo_zh", "weibo.yaml", 3))
+    corpus.name: corpus
+    for corpus in (Corpus("resume_zh", "resume.yaml", 1, 768), Corpus("weibo_zh", "weibo.yaml", 3, 288))
 }

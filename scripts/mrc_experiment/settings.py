@@ -54,9 +54,8 @@ class Run:
 
 def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> dict[str, Any]:
     """The training configuration of a run: the recipe with the run's data, demonstrations, form of a call and time."""
-    optimisation = recipe["optimisation"] | {"max_minutes": minutes, "epochs": epochs}
-    if run.arm.shown != "none":
-        optimisation["batch_tokens"] = round(SHOWN_LENGTH * optimisation["batch_tokens"])
+    tokens = run.corpus.batch_tokens * (1 if run.arm.shown == "none" else SHOWN_LENGTH)
+    changed = {"max_minutes": minutes, "epochs": epochs, "batch_tokens": round(tokens)}
     return dict(recipe) | {
         "model": str(base.resolve()),
         "output": str(run.folder / "adapter"),
@@ -67,7 +66,7 @@ def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, ep
         "tasks": dict(recipe.get("tasks", {})) | {"zero_shot": ZERO_SHOT},
         "mrc": _questions(run, recipe),
         "demonstrations": _demonstrations(run, recipe),
-        "optimisation": optimisation,
+        "optimisation": recipe["optimisation"] | changed,
         "evaluation": recipe.get("evaluation", {}) | {"fraction": 0, "patience": 0},
         "seed": run.seed,
     }
