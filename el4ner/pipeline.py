@@ -79,7 +79,9 @@ class Pipeline:
         )
         if self.config.extract.keep_pre_extracted:
             answers = with_earlier(answers, earlier)
-        answers = {name: self._looked_up(window.text, language).added_to(answer) for name, answer in answers.items()}
+        if answers and self.config.mrc.lookup:
+            near = self._looked_up(window.text, language)
+            answers = {name: near.added_to(answer) for name, answer in answers.items()}
         found |= {name: list(answer.types) for name, answer in answers.items()}
         candidates = unite(found, self.config.extract.min_members)
         typed = await self._classify(steps, text, language, shown, candidates, minutes)
@@ -154,8 +156,7 @@ class Pipeline:
 
     def _looked_up(self, text: str, language: Language) -> Answers:
         """What the most similar sentences of the pool name in a text."""
-        if self.retriever is None or self.config.mrc.lookup == 0:
-            return Answers({}, complete=True)
+        assert self.retriever is not None, "a lookup without a pool"
         near = self.retriever.retrieve(text, (), language, k=self.config.mrc.lookup, method="sentence")
         return answers_of(looked_up(text, near.demonstrations), self.config.type_names)
 

@@ -83,6 +83,8 @@ def test_a_pipeline_retrieves_by_the_index_that_was_built(config_path: Path, tmp
 def test_there_is_a_retriever_where_something_is_shown_or_looked_up(config_path: Path, mrc: dict[str, int]):
     _write(config_path, {}, demonstrations={"k": 0, "weights": "uniform"}, mrc=mrc)
     assert (build_retriever(load_config(config_path)) is None) == (not mrc)
+    _write(config_path, {}, demonstrations={"method": "none", "weights": "uniform"}, mrc=mrc)
+    assert (build_retriever(load_config(config_path)) is None) == ("lookup" not in mrc)
 
 
 def test_an_index_of_other_spans_is_refused(config_path: Path, tmp_path: Path):

@@ -146,8 +146,15 @@ def test_what_the_nearest_sentences_name_is_added_where_it_overlaps_nothing():
     pool = labelled("pool", "Ada of London came to Paris.", PER="Ada", LOC="London", ORG="Paris")
     glm = reader(person="Ada Lovelace", location="Paris")
     for many, expected in ((0, []), (1, [("London", "LOC")])):
-        result = find(pipeline_of([glm], Pool(pool), {"mrc": {"lookup": many}}, **MRC), TEXT)
+        result = find(
+            pipeline_of([glm], Pool(pool), {"mrc": {"lookup": many}, "pool": {"path": "pool.jsonl"}}, **MRC), TEXT
+        )
         assert found(result, TEXT) == [("Ada Lovelace", "PER"), *expected, ("Paris", "LOC")]
+
+
+def test_nothing_can_be_looked_up_without_a_pool():
+    with pytest.raises(ConfigError, match=r"mrc\.lookup looks mentions up in the pool; set pool\.path"):
+        pipeline_of([reader()], settings={"mrc": {"lookup": 2}}, **MRC)
 
 
 def test_zero_shot_answers_stand_in_for_later_ones_that_were_lost():

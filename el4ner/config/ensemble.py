@@ -61,6 +61,10 @@ class Config(Section):
         names = [member.name for member in self.members]
         if self.verify.member is not None and self.verify.member not in names:
             problems.append(f"verify.member {self.verify.member!r} is no member; members are {', '.join(names)}")
+        if self.mrc.lookup and self.pool.path is None:
+            problems.append(
+                "mrc.lookup looks mentions up in the pool; set pool.path to labelled sentences, or mrc.lookup to 0"
+            )
         if any(member.name == self.verify.member and member.role == "mrc" for member in self.members):
             problems.append(
                 f"verify.member {self.verify.member!r} has role mrc and judges nothing; name another member"

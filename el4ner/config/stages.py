@@ -176,7 +176,7 @@ class MrcConfig(Section):
         ge=0,
         le=1024,
         description="Mentions of so many of the most similar pool sentences that stand in the text count as answers, where they "
-        "overlap none of the member's own; 0: none.",
+        "overlap none of the member's own; 0: none. Nothing is looked up in training.",
     )
     occurrences: Literal["all", "first"] = Field(
         default="all", description="Where a listed mention stands more than once: all places, or the first alone."

@@ -13,13 +13,14 @@ from el4ner.text.documents import Document
 
 
 def build_retriever(config: Config) -> Retriever | None:
-    """The retriever, or None where the configuration asks for no demonstrations.
+    """The retriever, or None where the configuration has nothing shown or looked up.
 
     Raises:
         El4nerError: the pool, the index or the embedder cannot be used.
     """
     settings = config.demonstrations
-    if settings.method == "none" or not (settings.k or config.mrc.k or config.mrc.lookup) or config.pool.path is None:
+    shows = settings.method != "none" and (settings.k or config.mrc.k)
+    if not (shows or config.mrc.lookup) or config.pool.path is None:
         return None
     pool = load_pool(config)
     embedder = build_embedder(config.embedder)

@@ -17,10 +17,9 @@ class Arm:
         joint: whether one call asks about all types.
         crf: whether it is the tagger that a user would train from scratch instead.
         copied: whether it takes the demonstrations' mentions that stand in the text, and no model.
-        based_on: the arm whose run with the same seed it takes over: its adapter; where it copies, its entities, to which it
-            adds what overlaps none of them.
+        based_on: the arm whose adapter with the same seed it takes over.
         adds: whether the answers without demonstrations, which choose those of span similarity, count beside the later ones, and
-            so do the mentions of as many of the nearest sentences as are shown, where they stand in the text.
+            so do the mentions of as many of the nearest sentences as others show, where they stand in the text.
     """
 
     name: str
@@ -59,7 +58,7 @@ ARMS = (
     Arm(f"{FULL}, prompt", "span", tuned=False, based_on=FULL),
     Arm("LoRA + span demos, joint", "span", joint=True, adds=True),
     Arm("demos copied", "sentence", tuned=False, copied=True),
-    Arm("LoRA alone + copied", "sentence", tuned=False, copied=True, based_on=ALONE),
+    Arm(f"{ALONE} + copied", "none", tuned=False, based_on=ALONE, adds=True),
     Arm("CRF", tuned=False, crf=True),
 )
 """The paper's ablation (demonstrations, LoRA, both) with three ways to retrieve, and the two forms of a call."""

@@ -16,7 +16,7 @@ ZERO_SHOT = 0.2
 
 SHOWN_LENGTH = 8 / 3
 """How many times as long prompts with demonstrations are: so many more tokens a step has where they are shown, and so about as
-many sentences. With steps of equal length the arms that show some had noisier steps, and were 1 to 3 points lower on Resume."""
+many sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,16 @@ class Run:
     train: Path
     dev: Path
 
-    def folder_of(self, name: str) -> Path:
-        """Where the run of the arm of that name on the same set with the same seed lies."""
-        (other,) = [arm for arm in ARMS if arm.name == name]
-        return self.folder.parents[1] / other.folder / self.folder.name
-
     @property
     def adapter(self) -> Path | None:
         """Where its adapter lies, or will lie; None: it has none."""
         if self.arm.tuned:
             return self.folder / "adapter"
-        return self.folder_of(self.arm.based_on) / "adapter" if self.arm.reads and self.arm.based_on else None
+        return None if self.arm.based_on is None else self._folder_of(self.arm.based_on) / "adapter"
+
+    def _folder_of(self, name: str) -> Path:
+        (other,) = [arm for arm in ARMS if arm.name == name]
+        return self.folder.parents[1] / other.folder / self.folder.name
 
 
 def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> dict[str, Any]:
@@ -86,9 +85,9 @@ def ensemble(run: Run, recipe: Mapping[str, Any], base: Path) -> dict[str, Any]:
         "language": "zh",
         "labels": _labels(run.corpus),
         "members": [member],
-        "pool": {"path": None if run.arm.shown == "none" else str(run.train)},
+        "pool": {"path": str(run.train) if run.arm.shown != "none" or run.arm.adds else None},
         "demonstrations": _demonstrations(run, recipe),
-        "mrc": _questions(run, recipe) | {"lookup": _shown(recipe) if run.arm.adds else 0},
+        "mrc": _questions(run, recipe) | {"lookup": most_shown(recipe) if run.arm.adds else 0},
         "extract": {"pre_extract": True, "keep_pre_extracted": run.arm.adds},
         "verify": {"mode": "off"},
         "seed": run.seed,
@@ -116,5 +115,6 @@ def _demonstrations(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
     return dict(recipe.get("demonstrations", {})) | {"method": run.arm.shown, "seed": run.seed}
 
 
-def _shown(recipe: Mapping[str, Any]) -> int:
+def most_shown(recipe: Mapping[str, Any]) -> int:
+    """How many demonstrations arms show that show any."""
     return DemonstrationConfig(**recipe.get("demonstrations", {})).k

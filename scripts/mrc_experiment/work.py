@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from el4ner import run as run_command
 from el4ner import train as train_command
-from el4ner.config import DemonstrationConfig
 from el4ner.errors import El4nerError
 from el4ner.scoring.counts import document_counts
 from el4ner.scoring.labels import TypeSelection
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
-from el4ner.text.spans import Entity
 from mrc_experiment.copier import write_copied
-from mrc_experiment.settings import Run, ensemble, training, write_yaml
+from mrc_experiment.settings import Run, ensemble, most_shown, training, write_yaml
 from mrc_experiment.tagger import train_tagger, write_predictions
 
 PREDICTIONS = "predictions.jsonl"
@@ -70,7 +68,8 @@ def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: 
     if run.arm.crf:
         _do_tagger(run)
     elif run.arm.copied:
-        _do_copier(run, DemonstrationConfig(**recipe.get("demonstrations", {})).k)
+        found, k = run.folder / "found" / PREDICTIONS, most_shown(recipe)
+        _timed(run, "found_s", lambda: write_copied(_labelled(run.train), _labelled(run.dev), k, found))
     else:
         _do_reader(run, recipe, base, minutes, epochs)
     documents, every_type = read_gold(run.dev), TypeSelection()
@@ -85,8 +84,8 @@ def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, 
         config = write_yaml(training(run, recipe, base, minutes, epochs), run.folder / "train.yaml")
         words = ["--task", "mrc", "--config", str(config), "--resume"]
         _timed(run, "train_s", lambda: _command(train_command.main, words))
-    if run.adapter is not None:
-        _needed(run, run.adapter)
+    if run.adapter is not None and not run.adapter.is_dir():
+        raise ExperimentError(f"{run.arm.name} goes on from {run.arm.based_on}; add that to --arms")
     config = write_yaml(ensemble(run, recipe, base), run.folder / "ensemble.yaml")
     words = ["--config", str(config), "--input", str(run.dev), "--output", str(run.folder / "found"), "--quiet"]
     _timed(run, "found_s", lambda: _command(run_command.main, words, well=(0, 1)))
@@ -94,20 +93,6 @@ def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, 
     faults = [problem for problem in problems if any(word in problem for word in FAULTS)]
     if faults:
         raise ExperimentError(f"{faults[0]}; mend it, remove {run.folder / 'found'}, and run the experiment again")
-
-
-def _do_copier(run: Run, k: int) -> None:
-    train, dev = _labelled(run.train), _labelled(run.dev)
-    kept: Sequence[Sequence[Entity]] = [()] * len(dev)
-    if run.arm.based_on is not None:
-        kept = read_predictions(_needed(run, run.folder_of(run.arm.based_on) / "found" / PREDICTIONS), dev).entities
-    _timed(run, "found_s", lambda: write_copied(train, dev, k, kept, run.folder / "found" / PREDICTIONS))
-
-
-def _needed(run: Run, path: Path) -> Path:
-    if not path.exists():
-        raise ExperimentError(f"{run.arm.name} goes on from {run.arm.based_on}; add that to --arms")
-    return path
 
 
 def _do_tagger(run: Run) -> None:
