@@ -132,7 +132,13 @@ def _parser() -> argparse.ArgumentParser:
     recipe, base = ROOT / "configs" / "train" / "mrc-experiment.yaml", ROOT / "el4ner" / "starter" / "models" / "glm"
     names = [arm.name for arm in ARMS]
     add("--base", type=Path, default=base, metavar="DIR", help="the model that is tuned (default: the starter's glm)")
-    add("--recipe", type=Path, default=recipe, metavar="FILE", help="training configuration that the arms change")
+    add(
+        "--recipe",
+        type=Path,
+        default=recipe,
+        metavar="FILE",
+        help="training configuration; set and arm change data, demonstrations and batch_tokens",
+    )
     add("--epochs", type=float, metavar="N", help="of each training (default: 1 over resume_zh, 3 over weibo_zh)")
     add("--minutes", type=float, default=0, metavar="M", help="at most, of each training; 0 (default): all epochs")
     add("--seeds", type=int, default=3, metavar="N", help="trainings of each arm (default: %(default)s)")
