@@ -2,8 +2,9 @@
 
     python scripts/ablate.py --config configs/starter.yaml [--gold FILE...] [--limit 400] [--only 'demos *']
 
-The first row is the ensemble as configured; every other row changes one thing in it: one member alone, other
-demonstrations or span weights, another vote or verification, candidates of the zero-shot pass kept or not.
+The first row is the ensemble as configured; every other row changes one thing in it: one member alone, or left out, or
+asked about every language too; other demonstrations or span weights, another vote or verification, candidates of the
+zero-shot pass kept or not.
 
 P, R, F1  strict micro scores in percent: exact span and type. Every document counts, also one without entities.
 *         the F1 differs from the ensemble's, p < 0.05 (paired bootstrap over documents, not corrected for how many

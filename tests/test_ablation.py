@@ -56,6 +56,8 @@ def test_every_row_changes_one_thing_and_is_valid():
     assert [m.name for m in rows["alone bloom"].members] == ["bloom"] and rows["alone bloom"].verify.member is None
     assert [m.name for m in rows["without opt"].members] == ["bloom", "qwen3", "glm"]
     assert rows["without opt"].verify.member == "bloom"
+    assert [m.languages for m in rows["glm everywhere"].members] == [("en", "zh")] * 4
+    assert "opt everywhere" not in rows
     assert rows["demos none"].demonstrations.method == "none"
     assert [rows[f"shots {name}"].extract.few_shot for name in ("never", "always", "doubtful")] == [
         False,

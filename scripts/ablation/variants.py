@@ -2,11 +2,13 @@
 
 import sys
 from dataclasses import dataclass
+from typing import get_args
 
-from el4ner.config import Config, validate
+from el4ner.config import Config, Language, MemberConfig, validate
 from el4ner.errors import ConfigError
 
 ENSEMBLE = "ensemble"
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ def make_variants(base: Config) -> list[Variant]:
         ENSEMBLE: base,
         **{f"alone {member.name}": alone(base, member.name) for member in base.members if len(base.members) > 1},
         **{f"without {member.name}": without(base, member.name) for member in base.members if len(base.members) > 2},
+        **{f"{member.name} everywhere": everywhere(base, member) for member in base.members if is_bound(member)},
         **{f"demos {method}": changed(base, "demonstrations", method=method) for method in methods(base)},
         **{f"shots {name}": changed(base, "extract", few_shot=value) for name, value in shown},
         **{f"weights {name}": changed(base, "demonstrations", weights=name) for name in ("uniform", "labels")},
@@ -69,6 +72,17 @@ def without(config: Config, name: str) -> Config:
     if config.verify.member == name:
         config = changed(config, "verify", member=left[0].name)
     return changed(config.model_copy(update={"members": left}), "batch", quorum=min(config.batch.quorum, len(left)))
+
+
+def is_bound(member: MemberConfig) -> bool:
+    """Whether windows of some language are not sent to the member."""
+    return not set(LANGUAGES) <= set(member.languages)
+
+
+def everywhere(config: Config, member: MemberConfig) -> Config:
+    """The configuration with one of its members asked about every language; its vote weighs 1 where no weight is given."""
+    asked = member.model_copy(update={"languages": LANGUAGES})
+    return config.model_copy(update={"members": tuple(asked if m == member else m for m in config.members)})
 
 
 def is_possible(name: str, config: Config) -> bool:
