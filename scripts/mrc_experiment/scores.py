@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, pstdev
+from statistics import mean, stdev
 
 import numpy as np
 
@@ -21,26 +21,22 @@ class Row:
 
     Attributes:
         arm: its name.
-        runs: how many seeds.
         precision: mean.
         recall: mean.
         f1: mean of the seeds' strict micro-F1.
-        spread: standard deviation of the seeds' F1.
-        lowest: of the seeds' F1.
-        highest: of the seeds' F1.
+        by_seed: each seed's.
+        spread: their sample standard deviation; 0 for one seed.
         minutes: mean time of training.
         difference: micro-F1 over all seeds of the full arm minus this arm's; None where there is no full arm.
         p_value: of that difference: paired bootstrap over the documents, the seeds' counts added up.
     """
 
     arm: str
-    runs: int
     precision: float
     recall: float
     f1: float
+    by_seed: tuple[float, ...]
     spread: float
-    lowest: float
-    highest: float
     minutes: float
     difference: float | None
     p_value: float | None
@@ -58,13 +54,11 @@ def rows_of(runs: Mapping[str, Sequence[Run]], samples: int = 1000) -> list[Row]
         rows.append(
             Row(
                 arm=name,
-                runs=len(strict),
                 precision=mean(counted.precision for counted in strict),
                 recall=mean(counted.recall for counted in strict),
                 f1=mean(f1),
-                spread=pstdev(f1),
-                lowest=min(f1),
-                highest=max(f1),
+                by_seed=tuple(f1),
+                spread=stdev(f1) if len(f1) > 1 else 0.0,
                 minutes=mean(figures_of(run).get("train_s", 0.0) for run in runs[name]) / 60,
                 difference=difference,
                 p_value=p_value,

@@ -1,11 +1,10 @@
-"""The experiment's table."""
+"""The experiment's table, 80 columns wide."""
 
 from collections.abc import Mapping, Sequence
 
 from mrc_experiment.scores import Row
 
-SCORES = f"{'P':>7}{'R':>7}{'F1':>7}{'±':>6}{'lowest':>8}{'highest':>8}"
-HEAD = f"{'arm':<27}{'seeds':>6}{SCORES}{'full - it':>11}{'p':>7}{'minutes':>9}"
+HEAD = f"{'arm':<26}{'seeds':>5}{'P':>6}{'R':>6}{'F1':>6}{'±':>5}{'full - it':>11}{'p':>7}{'minutes':>8}"
 
 
 def print_table(blocks: Mapping[str, Sequence[Row]], left: Mapping[str, int]) -> None:
@@ -21,9 +20,8 @@ def print_table(blocks: Mapping[str, Sequence[Row]], left: Mapping[str, int]) ->
 
 def line_of(row: Row) -> str:
     """An arm's line."""
-    scores = "".join(f"{100 * score:>7.1f}" for score in (row.precision, row.recall, row.f1))
-    spread = f"{100 * row.spread:>6.1f}{100 * row.lowest:>8.1f}{100 * row.highest:>8.1f}"
+    scores = "".join(f"{100 * score:>6.1f}" for score in (row.precision, row.recall, row.f1))
     against = f"{'-':>11}{'-':>7}"
     if row.difference is not None and row.p_value is not None:
         against = f"{100 * row.difference:>+11.1f}{row.p_value:>7.3f}"
-    return f"{row.arm:<27}{row.runs:>6}{scores}{spread}{against}{row.minutes:>9.1f}"
+    return f"{row.arm:<26}{len(row.by_seed):>5}{scores}{100 * row.spread:>5.1f}{against}{row.minutes:>8.1f}"
