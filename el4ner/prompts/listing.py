@@ -19,6 +19,7 @@ DELIMITERS: dict[Language, str] = {"en": "; ", "zh": "；"}
 COLONS: dict[Language, str] = {"en": ": ", "zh": "："}
 _PART = re.compile(r'\s*(?:"[^"\n]+"|“[^”\n]+”)\s*(?=[;；\n]|$)|[^;；\n]+')
 """An item: up to the next delimiter, which does not count inside quotes that stand around the whole item."""
+_PARTING = re.compile(r"[;；\n]")
 _FURTHER = re.compile(r"[,，、]")
 _MARKED = re.compile(r"^(?:[-*•·‣]\s+|[(（]?\d{1,3}[.)、）．:：]\s*)")
 _QUOTES = "\"'`“”‘’「」『』《》*"
@@ -64,6 +65,21 @@ def read_mentions(answer: str, text: str, nothing: Collection[str] = ()) -> list
     if _begins_with_nothing(body, nothing) and not any(find(surface, text) for surface in listed):
         return []
     return listed
+
+
+def before_repeats(answer: str) -> str | None:
+    """What a list that was cut says before an item comes again, as they do when a model goes round in circles; else None.
+
+    A list names each surface once, so nothing is lost with what repeats. The last item counts for nothing: it is cut.
+    """
+    begin, seen = 0, set()
+    for parting in _PARTING.finditer(answer):
+        item = answer[begin : parting.start()].strip()
+        if item in seen:
+            return answer[:begin]
+        seen |= {item} if item else set()
+        begin = parting.end()
+    return None
 
 
 def write_line(word: str, mentions: str, language: Language) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from el4ner.config import Config, Language
 from el4ner.ensemble.vote import Ballot
 from el4ner.errors import MemberError, ParseError
-from el4ner.members.base import Request
+from el4ner.members.base import Answer, Request
 from el4ner.prompts.formats import Mention
+from el4ner.prompts.listing import before_repeats
 from el4ner.prompts.questions import Group, Questions
 from el4ner.stages.asking import Minutes, Voice
 from el4ner.stages.extract import locate
@@ -167,15 +168,23 @@ async def _ask(
 
     order = config.demonstrations.order
     answer, fitting = await ask_fitting(voice.member.generate, request_with, shown, order, minutes)
-    if answer.finish_reason == "length":
-        remedy = "use smaller windows" if _questions(voice).marked else "raise mrc.max_answer_tokens"
-        raise ParseError(f"the answer was cut at its longest; {remedy}")
-    listed = _questions(voice).read(language, answer.text, text, group)
+    listed = _questions(voice).read(language, _said(answer, _questions(voice).marked), text, group)
     said = [mention for mentions in listed.values() for mention in mentions]
     placed = {name: _places(mentions, text, fitting, config, minutes) for name, mentions in listed.items()}
     if said and not any(mention.span or find(mention.surface, text) for mention in said):
         raise ParseError("the answer names nothing that stands in the text, and does not say that there is nothing")
     return placed
+
+
+def _said(answer: Answer, marked: bool) -> str:
+    """What counts of an answer: all of it; of a list that was cut, what it named before it began to repeat itself."""
+    if answer.finish_reason != "length":
+        return answer.text
+    said = None if marked else before_repeats(answer.text)
+    if said is None:
+        remedy = "use smaller windows" if marked else "raise mrc.max_answer_tokens"
+        raise ParseError(f"the answer was cut at its longest; {remedy}")
+    return said
 
 
 def _places(

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
 
 from el4ner.errors import ContextOverflowError
-from el4ner.members.base import Request
+from el4ner.members.base import Answer, Request
 from el4ner.stages.asking import Minutes
 from el4ner.text.documents import Document
 
@@ -26,16 +26,29 @@ async def ask_fitting(
     order: Order,
     minutes: Minutes,
 ) -> tuple[ResultT, Sequence[Document]]:
-    """The answer, and the demonstrations that its prompt had room for; those left out are counted.
+    """The answer, and the demonstrations that its prompt and the answer itself had room for; those left out are counted.
 
     Raises:
         ContextOverflowError: the prompt does not fit even without demonstrations.
     """
     while True:
+        request = request_with(shown)
         try:
-            return await ask(request_with(shown)), shown
+            answer = await ask(request)
         except ContextOverflowError:
             if not shown:
                 raise
-            shown = most_similar(shown, len(shown) - 1, order)
-            minutes.counts["demonstration-too-long"] += 1
+        else:
+            if not (shown and _had_no_room(answer, request)):
+                return answer, shown
+        shown = most_similar(shown, len(shown) - 1, order)
+        minutes.counts["demonstration-too-long"] += 1
+
+
+def _had_no_room(answer: object, request: Request) -> bool:
+    """Whether an answer was cut before it was as long as it might be: the prompt took what it needed of the context."""
+    return (
+        isinstance(answer, Answer)
+        and answer.finish_reason == "length"
+        and 0 < answer.usage.answer_tokens < request.max_tokens
+    )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from el4ner.errors import ParseError
-from el4ner.prompts.listing import read_lines, read_mentions, write_line, write_mentions
+from el4ner.prompts.listing import before_repeats, read_lines, read_mentions, write_line, write_mentions
 from el4ner.text.align import find
 from el4ner.text.spans import Span
 
@@ -24,6 +24,24 @@ def test_mentions_are_written_once_in_order_with_the_delimiter_of_the_language()
     assert write_mentions(ZH, [], "zh", "无") == "无"
     assert write_mentions("New\nYork", [Span(0, 8)], "en", "none") == "New York"
     assert write_mentions(TEXT, spans(TEXT, "Odd; Ltd", "Okoro"), "en", "none") == 'Okoro; "Odd; Ltd"'
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("Ada; Bo; Bo; B", "Ada; Bo;"),
+        ("张三；李四；张三；李四；张", "张三；李四；"),
+        ("张 三 ； 张 三 ； 张", "张 三 ；"),
+        ("Ada\nBo\nAda\nB", "Ada\nBo\n"),
+        ("Ada; Bo; Ad", None),
+        ("Ada; Ada", None),
+        ("Ada; ; ; Bo", None),
+        ("person: Ada\nlocation: Ada\n", None),
+        ("", None),
+    ],
+)
+def test_a_list_that_was_cut_counts_until_an_item_comes_again(answer: str, said: str | None):
+    assert before_repeats(answer) == said
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,13 @@ def test_an_unreadable_answer_is_a_counted_abstention_without_text(answer: objec
     assert not [word for word in ("Ada", "Rome", "help") if word in minutes.problems[0]]
 
 
+def test_a_list_that_goes_round_in_circles_until_it_is_cut_counts_up_to_there():
+    minutes = Minutes()
+    answers = ask(reader({"person": Answer("Ada; Bo; Ada; Bo; Ada; B", "length"), "location": "Oslo"}), minutes)
+    assert set(answers.types) == {ADA, BO, SECOND, OSLO, Span(28, 32)} and answers.complete
+    assert not minutes.problems
+
+
 def test_strings_that_are_not_in_the_text_are_dropped_and_leaks_are_known():
     minutes = Minutes()
     answers = ask(reader({"person": "Ada; Ann; Zoe"}), minutes, [SHOWN])

@@ -1,6 +1,7 @@
 """Requests of each stage, and what is made of the answers."""
 
 import asyncio
+from collections.abc import Sequence
 from math import log
 
 import pytest
@@ -8,11 +9,12 @@ from scripted_members import member, pipeline_of, probable
 
 from el4ner.config import ExtractConfig
 from el4ner.errors import ContextOverflowError, ParseError
-from el4ner.members.base import Answer, Choice
+from el4ner.members.base import Answer, Choice, Request, Usage
 from el4ner.prompts.formats import Mention
 from el4ner.stages.asking import Minutes, Voice
 from el4ner.stages.classify import classification_request, classify
 from el4ner.stages.extract import extract, extraction_request, locate
+from el4ner.stages.showing import ask_fitting
 from el4ner.stages.verify import verification_request, verify
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
@@ -79,6 +81,24 @@ def test_a_member_without_room_for_the_question_alone_cannot_answer():
     with pytest.raises(ContextOverflowError):
         asyncio.run(extract(ask, TEXT, "en", (SHOWN,), ExtractConfig(), minutes))
     assert minutes.counts == {"demonstration-too-long": 1}
+
+
+@pytest.mark.parametrize(("tokens", "asked"), [(5, 2), (0, 1), (10_000, 1)])
+def test_an_answer_that_the_prompt_left_no_room_for_is_asked_for_again_with_less_shown(tokens: int, asked: int):
+    """Not one whose length is not stated, nor one that had all the room that it may have."""
+
+    def answer(request: Request) -> Answer:
+        said = "cut" if SHOWN.text in str(request.messages) else "whole"
+        return Answer(said, "length" if said == "cut" else "stop", Usage(answer_tokens=tokens))
+
+    minutes, scripted = Minutes(), member("a", extract=answer)
+
+    def request_with(shown: Sequence[Document]) -> Request:
+        return extraction_request(voice(scripted), TEXT, "en", shown, ExtractConfig())
+
+    answered, shown = asyncio.run(ask_fitting(scripted.generate, request_with, (SHOWN,), "best-last", minutes))
+    assert (answered.text, len(scripted.asked)) == (("whole", 2) if asked == 2 else ("cut", 1))
+    assert (len(shown), minutes.counts["demonstration-too-long"]) == (2 - asked, asked - 1)
 
 
 def test_a_leak_is_sought_only_in_what_was_shown():
