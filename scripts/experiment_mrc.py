@@ -9,8 +9,8 @@ mentions that stand in the text), alone and added to what LoRA alone finds; and 
 sentences. Demonstrations come from the training half; a training sentence that stands in dev as well is left out of both.
 
 P, R, F1   strict micro scores, mean over the seeds; ± their standard deviation.
-full - it  F1 of LoRA with span-level demonstrations minus the arm's, all seeds taken together; p by paired bootstrap over the
-           documents (not corrected for the number of arms; what the seeds differ by stands under ±).
+full - it  F1 of LoRA with span-level demonstrations minus the arm's, all seeds taken together; p by bootstrap: documents, the
+           same for both arms, and each arm's seeds are resampled (not corrected for the number of arms).
 minutes    of training, mean.
 
 Every finished training and every answered document stays in the output folder: run it again to go on where it was, ``--report``

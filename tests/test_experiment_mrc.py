@@ -186,6 +186,10 @@ def test_rows_are_means_over_the_seeds_and_differences_to_the_full_arm(tmp_path:
     both = (1 + recall) / 2
     assert alone.difference == pytest.approx(2 * both / (1 + both) - f1)
     assert 0 < alone.p_value <= 1
+    steady = {FULL: [done(FULL, 3, 9), done(FULL, 4, 9)], "LoRA alone": runs["LoRA alone"]}
+    _, sure = rows_of(steady, samples=200)
+    _, unsure = rows_of(runs, samples=200)
+    assert sure.p_value < unsure.p_value, "an advantage that hangs on the seed is less sure"
 
 
 def test_a_line_of_the_table_is_in_percent():

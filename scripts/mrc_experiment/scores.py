@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from el4ner.scoring.bootstrap import bootstrap_f1, bootstrap_p_value, f1_scores
+from el4ner.scoring.bootstrap import bootstrap_p_value, f1_scores
 from el4ner.scoring.counts import Counts
 from mrc_experiment.arms import FULL
 from mrc_experiment.settings import Run
@@ -28,7 +28,7 @@ class Row:
         spread: their sample standard deviation; 0 for one seed.
         minutes: mean time of training.
         difference: micro-F1 over all seeds of the full arm minus this arm's; None where there is no full arm.
-        p_value: of that difference: paired bootstrap over the documents, the seeds' counts added up.
+        p_value: of that difference: bootstrap over documents, the same for both, and over each arm's seeds.
     """
 
     arm: str
@@ -45,7 +45,7 @@ class Row:
 def rows_of(runs: Mapping[str, Sequence[Run]], samples: int = 1000) -> list[Row]:
     """A row for each arm with finished runs; ``runs`` by the arm's name."""
     counts = {name: [counts_of(run) for run in of_arm] for name, of_arm in runs.items() if of_arm}
-    p_values = _against_full({name: np.sum(of_arm, axis=0) for name, of_arm in counts.items()}, samples)
+    p_values = _against_full({name: np.stack(of_arm) for name, of_arm in counts.items()}, samples)
     rows = []
     for name, of_arm in counts.items():
         strict = [Counts(*(int(number) for number in of_run.sum(axis=0))) for of_run in of_arm]
@@ -74,16 +74,24 @@ def write_rows(blocks: Mapping[str, Sequence[Row]], path: Path) -> None:
 
 
 def _against_full(counts: Mapping[str, np.ndarray], samples: int) -> dict[str, tuple[float, float]]:
-    """Difference of the full arm to each other arm, and its p-value."""
+    """Difference of the full arm to each other arm, and its p-value; counts ``(seeds, documents, 3)`` by arm."""
     if FULL not in counts:
         return {}
-    names = list(counts)
-    stacked = np.stack([counts[name] for name in names])  # (arms, documents, 3)
-    observed, sampled = f1_scores(stacked.sum(axis=1)), bootstrap_f1(stacked, samples)
-    full = names.index(FULL)
+    observed = {name: float(f1_scores(of_arm.sum(axis=(0, 1)))) for name, of_arm in counts.items()}
+    sampled = {name: _sampled_f1(of_arm, samples, row) for row, (name, of_arm) in enumerate(counts.items())}
     compared = {}
-    for place, name in enumerate(names):
-        if place != full:
-            difference = float(observed[full] - observed[place])
-            compared[name] = difference, bootstrap_p_value(difference, sampled[:, full] - sampled[:, place])
+    for name in counts:
+        if name != FULL:
+            difference = observed[FULL] - observed[name]
+            compared[name] = difference, bootstrap_p_value(difference, sampled[FULL] - sampled[name])
     return compared
+
+
+def _sampled_f1(counts: np.ndarray, samples: int, row: int) -> np.ndarray:
+    """Micro-F1 of an arm ``(seeds, documents, 3)`` in each sample: the same documents for all arms, seeds of its own."""
+    n_seeds, n_documents, _ = counts.shape
+    documents, seeds = (np.random.default_rng(stream) for stream in (13, (13, row)))
+    times = documents.multinomial(n_documents, np.full(n_documents, 1 / n_documents), size=samples)
+    totals = np.einsum("bd,sdk->bsk", times, counts)  # (samples, seeds, 3)
+    drawn = seeds.integers(n_seeds, size=(samples, n_seeds))
+    return f1_scores(np.take_along_axis(totals, drawn[:, :, None], axis=1).sum(axis=1))
