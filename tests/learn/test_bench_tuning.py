@@ -1,0 +1,39 @@
+"""The benchmark of tuning a shape: the training command runs, and its figures stand beside the estimate's."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM, Glm4Config
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import bench_tuning
+
+
+def test_a_shape_is_tuned_and_measured(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    assert bench_tuning.main(["--shape", "tiny", "--layers", "1", "--sentences", "4", "--scratch", str(tmp_path)]) == 0
+    shape, _, memory, time, rate = capfd.readouterr().out.splitlines()
+    assert shape.startswith("tiny: 0.02 billion")
+    for line, name in ((memory, "memory"), (time, "time")):
+        said, was, ratio = map(float, re.findall(r"\d+\.\d+", line))
+        assert line.startswith(name) and said > 0 and was > 0 and ratio > 0
+    tokens, share = re.search(r"rate: ([\d,]+) tokens a second on .+, (\d+)% of", rate).groups()
+    assert int(tokens.replace(",", "")) > 0 and 0 < int(share) < 100
+    assert not list(tmp_path.iterdir()), "a scratch model was left behind"
+
+
+def test_a_recipe_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        bench_tuning.main(["--recipe", str(tmp_path / "none.yaml")])
+    assert "is no file" in capsys.readouterr().err
+
+
+def test_the_big_shape_is_glm_4_9b():
+    """9.4 billion values, as its model card says."""
+    with bench_tuning.torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            Glm4Config(**bench_tuning.SHAPES["glm-4-9b"], head_dim=128, tie_word_embeddings=False)
+        )
+    assert model.num_parameters() / 1e9 == pytest.approx(9.4, abs=0.05)
