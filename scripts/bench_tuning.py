@@ -6,7 +6,8 @@ A model of that shape with random weights is written to a scratch folder and tun
 the recipe, once over the bundled pool's sentences: speed and memory hang on shapes, not on what a model knows. Without a card
 the shape is ``tiny``.
 
-memory     bytes at the peak against the estimate: on a card what PyTorch allocated, on a CPU what the process grew by.
+memory     bytes at the peak against the estimate: on a card what PyTorch allocated; on a CPU what the process grew by, with all
+           that the libraries and the allocator keep for themselves, which is most of it for a tiny shape.
 time       seconds of the training loop against the estimate, which takes 35 % of the rate of a large matrix product for given.
 rate       tokens a second, and the share of that matrix rate which was reached.
 """
