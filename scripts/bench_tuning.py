@@ -15,7 +15,6 @@ rate       tokens a second, and the share of that matrix rate which was reached.
 import argparse
 import json
 import logging
-import resource
 import subprocess
 import sys
 import tempfile
@@ -60,6 +59,7 @@ LABELS = [
     for name, word, wort in (("PER", "person", "人名"), ("LOC", "location", "地名"), ("ORG", "organization", "机构"))
 ]
 GB = 1e9
+STATUS, CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,7 +134,8 @@ class Watch(logging.Handler):
         """Look for the estimate among what is logged."""
         for argument in record.args if isinstance(record.args, tuple) else ():
             if isinstance(argument, Estimate):
-                self.estimate, self.held = argument, _peak()
+                self.estimate, self.held = argument, _status("VmRSS")
+                CLEAR_PEAK.write_text("5", encoding="ascii")
 
 
 def print_figures(figures: dict[str, Any]) -> None:
@@ -169,7 +170,7 @@ def _figures(estimate: Estimate, held: int, output: Path) -> dict[str, Any]:
     )
     return {
         "estimated_memory": estimate.total,
-        "measured_memory": torch.cuda.max_memory_allocated() if on_card else _peak() - held,
+        "measured_memory": torch.cuda.max_memory_allocated() if on_card else _status("VmHWM") - held,
         "estimated_time": estimate.seconds,
         "measured_time": float(line.rsplit(":", 1)[1]),
         "tokens": estimate.tokens,
@@ -179,9 +180,10 @@ def _figures(estimate: Estimate, held: int, output: Path) -> dict[str, Any]:
     }
 
 
-def _peak() -> int:
-    """Most bytes that this process held so far."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _status(name: str) -> int:
+    """Bytes that Linux says this process holds (``VmRSS``), or held at most since that was last cleared (``VmHWM``)."""
+    (line,) = (line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
+    return 1024 * int(line.split()[1])
 
 
 def _parser() -> argparse.ArgumentParser:
