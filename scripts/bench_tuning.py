@@ -35,7 +35,8 @@ from el4ner.config import bundled_path  # noqa: E402
 from el4ner.learn.estimate import Estimate  # noqa: E402
 from el4ner.starter.warm import special_ids  # noqa: E402
 
-RECIPE = Path(__file__).parents[1] / "configs" / "train" / "glm-4-9b-mrc.yaml"
+RECIPES = Path(__file__).parents[1] / "configs" / "train"
+RECIPE, LABELS = RECIPES / "glm-4-9b-mrc.yaml", RECIPES / "shared" / "per-loc-org.yaml"
 SHAPES = {
     "glm-4-9b": {
         "hidden_size": 4096,
@@ -54,10 +55,6 @@ SHAPES = {
         "vocab_size": 16_000,
     },
 }
-LABELS = [
-    {"name": name, "words": {"en": word, "zh": wort}}
-    for name, word, wort in (("PER", "person", "人名"), ("LOC", "location", "地名"), ("ORG", "organization", "机构"))
-]
 GB = 1e9
 STATUS, CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -79,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:
         print(f"{shape}: {values / 1e9:.2f} billion random values")
-        print_figures(json.loads(done.stdout.splitlines()[-1]))
+        trained, needed = map(json.loads, done.stdout.splitlines()[-2:])
+        print_figures(needed | {"measured_time": trained["train_runtime"]})
     return done.returncode
 
 
@@ -113,7 +111,7 @@ def write_config(folder: Path, recipe: Path, sentences: int | None) -> Path:
     content |= {
         "model": str(folder / "model"),
         "output": str(folder / "adapter"),
-        "labels": LABELS,
+        "labels": str(LABELS),
         "data": [{"path": str(folder / "pool.jsonl"), "language": "en"}],
         "optimisation": content["optimisation"] | {"epochs": 1},
         "evaluation": {"fraction": 0},
@@ -152,27 +150,22 @@ def print_figures(figures: dict[str, Any]) -> None:
 
 
 def _train(config: Path) -> int:
-    """Run the training command in this process and print what it took as a line of JSON."""
+    """Run the training command in this process, which prints its figures as a line of JSON, and print ours below."""
     watch = Watch()
     logging.getLogger("el4ner.train").addHandler(watch)
-    output = Path(yaml.safe_load(config.read_text(encoding="utf-8"))["output"])
     code = train_command.main(["--task", "mrc", "--config", str(config)])
     if code == 0:
         assert watch.estimate is not None, "the training command logs its estimate"
-        print(json.dumps(_figures(watch.estimate, watch.held, output)))
+        print(json.dumps(_figures(watch.estimate, watch.held)))
     return code
 
 
-def _figures(estimate: Estimate, held: int, output: Path) -> dict[str, Any]:
+def _figures(estimate: Estimate, held: int) -> dict[str, Any]:
     on_card = torch.cuda.is_available()
-    (line,) = (
-        line for line in (output / "README.md").read_text(encoding="utf-8").splitlines() if "train_runtime" in line
-    )
     return {
         "estimated_memory": estimate.total,
         "measured_memory": torch.cuda.max_memory_allocated() if on_card else _status("VmHWM") - held,
         "estimated_time": estimate.seconds,
-        "measured_time": float(line.rsplit(":", 1)[1]),
         "tokens": estimate.tokens,
         "operations": estimate.tokens * estimate.operations,
         "matrix_rate": estimate.rate,

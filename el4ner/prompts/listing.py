@@ -77,7 +77,8 @@ def before_repeats(answer: str) -> str | None:
         item = answer[begin : parting.start()].strip()
         if item in seen:
             return answer[:begin]
-        seen |= {item} if item else set()
+        if item:
+            seen.add(item)
         begin = parting.end()
     return None
 

@@ -166,9 +166,9 @@ async def _ask(
     def request_with(documents: Sequence[Document]) -> Request:
         return question_request(voice, text, group, language, documents, config)
 
-    order = config.demonstrations.order
+    questions, order = _questions(voice), config.demonstrations.order
     answer, fitting = await ask_fitting(voice.member.generate, request_with, shown, order, minutes)
-    listed = _questions(voice).read(language, _said(answer, _questions(voice).marked), text, group)
+    listed = questions.read(language, _readable(answer, questions.marked), text, group)
     said = [mention for mentions in listed.values() for mention in mentions]
     placed = {name: _places(mentions, text, fitting, config, minutes) for name, mentions in listed.items()}
     if said and not any(mention.span or find(mention.surface, text) for mention in said):
@@ -176,7 +176,7 @@ async def _ask(
     return placed
 
 
-def _said(answer: Answer, marked: bool) -> str:
+def _readable(answer: Answer, marked: bool) -> str:
     """What counts of an answer: all of it; of a list that was cut, what it named before it began to repeat itself."""
     if answer.finish_reason != "length":
         return answer.text
