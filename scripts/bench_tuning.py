@@ -31,7 +31,8 @@ import yaml  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, Glm4Config  # noqa: E402
 
 from el4ner import train as train_command  # noqa: E402
-from el4ner.config import bundled_path  # noqa: E402
+from el4ner.config import bundled_path, read_yaml  # noqa: E402
+from el4ner.errors import ConfigError, El4nerError  # noqa: E402
 from el4ner.learn.estimate import Estimate  # noqa: E402
 from el4ner.starter.warm import special_ids  # noqa: E402
 
@@ -61,17 +62,19 @@ STATUS, CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tune a model of the shape and print the figures; returns the exit code of the training."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if not options.recipe.is_file():
-        parser.error(f"{options.recipe} is no file; give a recipe such as configs/train/glm-4-9b-mrc.yaml")
+    options = _parser().parse_args(arguments)
     if options.train is not None:
         return _train(options.train)
+    try:
+        recipe = read_recipe(options.recipe)
+    except El4nerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     shape = options.shape or ("glm-4-9b" if torch.cuda.is_available() else "tiny")
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         folder = Path(scratch)
         values = write_model(folder / "model", SHAPES[shape], options.layers)
-        config = write_config(folder, options.recipe, options.sentences)
+        config = write_config(folder, recipe, options.sentences)
         command = [sys.executable, __file__, "--train", str(config)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:
@@ -103,17 +106,28 @@ def write_model(folder: Path, shape: dict[str, int], layers: int | None) -> int:
     return values
 
 
-def write_config(folder: Path, recipe: Path, sentences: int | None) -> Path:
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A training configuration as it stands in its file.
+
+    Raises:
+        ConfigError: it cannot be read, or is none.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not isinstance(content.get("optimisation"), dict):
+        raise ConfigError(f"{path} has no section optimisation; give a recipe such as configs/train/glm-4-9b-mrc.yaml")
+    return content
+
+
+def write_config(folder: Path, recipe: dict[str, Any], sentences: int | None) -> Path:
     """The recipe over sentences of the bundled pool, with the model that lies in the folder."""
     pool = bundled_path("bundled:pool.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "pool.jsonl").write_text("".join(pool[:sentences]), encoding="utf-8")
-    content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    content |= {
+    content = recipe | {
         "model": str(folder / "model"),
         "output": str(folder / "adapter"),
         "labels": str(LABELS),
         "data": [{"path": str(folder / "pool.jsonl"), "language": "en"}],
-        "optimisation": content["optimisation"] | {"epochs": 1},
+        "optimisation": recipe["optimisation"] | {"epochs": 1},
         "evaluation": {"fraction": 0},
         "device": "auto",
     }

@@ -24,10 +24,17 @@ def test_a_shape_is_tuned_and_measured(tmp_path: Path, capfd: pytest.CaptureFixt
     assert not list(tmp_path.iterdir()), "a scratch model was left behind"
 
 
-def test_a_recipe_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit):
-        bench_tuning.main(["--recipe", str(tmp_path / "none.yaml")])
-    assert "is no file" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "none.yaml"), ("a: [", "none.yaml"), ("a: 1", "no section optimisation")]
+)
+def test_a_file_that_is_no_recipe_is_said(
+    content: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    recipe = tmp_path / "none.yaml"
+    if content is not None:
+        recipe.write_text(content, encoding="utf-8")
+    assert bench_tuning.main(["--recipe", str(recipe)]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_the_big_shape_is_glm_4_9b():
