@@ -41,3 +41,7 @@ class ContextOverflowError(MemberError):
 
 class ModelError(El4nerError):
     """A model folder is missing something, or asks for something that el4ner refuses (remote code, pickled weights)."""
+
+
+class TemplateError(ModelError):
+    """A model's chat template is broken, or refuses a conversation."""

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Protocol
 
-from el4ner.prompts.listing import ListForm
+from el4ner.prompts.grammar import ListForm
 from el4ner.prompts.messages import Message
 
 
@@ -34,7 +34,7 @@ class Request:
     def key(self, fingerprint: str) -> str:
         """The sha256 (hex) of this request asked of the member with that fingerprint."""
         turns = [[message.role, message.content] for message in self.messages]
-        listed = [] if self.list_of is None else [[self.list_of.text, self.list_of.delimiter, self.list_of.nothing]]
+        listed = [] if self.list_of is None else [list(astuple(self.list_of))]
         payload = json.dumps([fingerprint, turns, self.max_tokens, self.choices, self.copy_of, self.template, *listed])
         return hashlib.sha256(payload.encode()).hexdigest()
 

@@ -6,10 +6,13 @@ from pathlib import Path
 from el4ner.config import Config, MemberConfig
 from el4ner.members.base import Member
 from el4ner.members.cache import CachedMember
+from el4ner.members.gguf import GgufMember
+from el4ner.members.llamacpp_server import SLOTS
 from el4ner.members.meter import Meter, MeteredMember
 from el4ner.members.outages import Outages
 from el4ner.members.recorded import RecordedMember
 from el4ner.members.store import AnswerStore
+from el4ner.members.turns import Turns
 from el4ner.members.vllm import VllmMember
 
 
@@ -21,8 +24,9 @@ def build_members(config: Config, meter: Meter, store: AnswerStore | None = None
         ModelError: a model folder cannot be used.
     """
     outages = Outages(spare=_spare(config), patience_s=config.batch.patience_s)
+    turns = Turns(SLOTS)
     return {
-        member.name: MeteredMember(CachedMember(_engine(member, config, meter, outages), store), meter)
+        member.name: MeteredMember(CachedMember(_engine(member, config, meter, outages, turns), store), meter)
         for member in config.members
     }
 
@@ -50,13 +54,15 @@ def _spare(config: Config) -> int:
     return min((count for count in speakers if count >= quorum), default=quorum) - quorum
 
 
-def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages) -> Member:
+def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages, turns: Turns) -> Member:
     if member.engine == "vllm":
         report = partial(meter.note_server, member.name)
         key_file = config.serving.api_key_file
         return VllmMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)
     if member.engine == "recorded":
         return RecordedMember(member.name, Path(member.model))
+    if Path(member.model).suffix == ".gguf":
+        return GgufMember(member, turns)
     from el4ner.members.local import LocalMember, cpu_threads
 
     on_cpu = sum(other.engine == "local" and other.device == "cpu" for other in config.members)

@@ -19,7 +19,7 @@ from el4ner.members.prefixes import common_prefix, padded, takes_positions
 from el4ner.members.reading import next_states, pack
 from el4ner.members.writing import Writer, is_plainly_greedy
 from el4ner.prompts.copying import CLOSE, OPEN
-from el4ner.prompts.listing import ListForm
+from el4ner.prompts.grammar import ListForm
 
 log = logging.getLogger(__name__)
 _ITEMS = ("Old York", "张三", "Ada")

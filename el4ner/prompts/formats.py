@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from el4ner.errors import ConfigError, ParseError
 from el4ner.prompts.copying import CLOSE, OPEN, is_copy, read_copy, write_copy
+from el4ner.prompts.grammar import ListForm
 from el4ner.text.language import detect
 from el4ner.text.spans import Span
 
@@ -49,6 +50,10 @@ class AnswerFormat(Protocol):
         """The answer that names exactly these spans of ``text``."""
         ...
 
+    def list_form(self, text: str) -> ListForm | None:
+        """What the answers about ``text`` are held to where they are lists; None for marked copies."""
+        ...
+
     def read(self, answer: str, text: str) -> list[Mention]:
         """The mentions that an answer about ``text`` names, in its order.
 
@@ -67,6 +72,9 @@ class InlineFormat:
         """``text`` with marks around the spans; nested spans nest their marks."""
         return write_copy(text, spans)
 
+    def list_form(self, text: str) -> None:
+        """None: the answer is a copy."""
+
     def read(self, answer: str, text: str) -> list[Mention]:
         """The marked mentions; see :class:`AnswerFormat`."""
         body = answer if is_copy(answer, text) else clean(answer)
@@ -83,6 +91,10 @@ class LinesFormat:
     def write(self, text: str, spans: Sequence[Span]) -> str:
         """Each different surface once, in order of appearance; line breaks inside a surface become spaces."""
         return "\n".join(" ".join(surface.splitlines()) for surface in _surfaces(text, spans)) or _NONE[detect(text)]
+
+    def list_form(self, text: str) -> ListForm:
+        """Strings of the text, one a line."""
+        return ListForm(text, "\n", _NONE[detect(text)])
 
     def read(self, answer: str, text: str) -> list[Mention]:
         """The mentions; see :class:`AnswerFormat`."""
@@ -104,6 +116,10 @@ class JsonFormat:
     def write(self, text: str, spans: Sequence[Span]) -> str:
         """Each different surface once, in order of appearance."""
         return json.dumps(_surfaces(text, spans), ensure_ascii=False)
+
+    def list_form(self, text: str) -> ListForm:
+        """Strings of the text, as JSON writes them."""
+        return ListForm(text, '", "', "[]", open='["', close='"]', quoted=True)
 
     def read(self, answer: str, text: str) -> list[Mention]:
         """The mentions; see :class:`AnswerFormat`."""

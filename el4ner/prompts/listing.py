@@ -6,7 +6,6 @@ numbers and bullets, fences, thinking, JSON lists, talk around the list. Tokeniz
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 from el4ner.config import Language
 from el4ner.errors import ParseError
@@ -26,15 +25,6 @@ _QUOTES = "\"'`“”‘’「」『』《》*"
 _BETWEEN = " \t\n=|"
 """What may part one type's line from the next."""
 _ENDS = " \t.。!！"
-
-
-@dataclass(frozen=True, slots=True)
-class ListForm:
-    """What a list of one type's mentions may be: strings of ``text``, parted by ``delimiter``; or ``nothing``."""
-
-    text: str
-    delimiter: str
-    nothing: str
 
 
 def write_mentions(text: str, spans: Sequence[Span], language: Language, nothing: str) -> str:

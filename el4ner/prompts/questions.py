@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from el4ner.config import Config, LabelConfig, Language
 from el4ner.errors import ConfigError
 from el4ner.prompts.formats import InlineFormat, Mention
-from el4ner.prompts.listing import DELIMITERS, ListForm, read_lines, read_mentions, write_line, write_mentions
+from el4ner.prompts.grammar import ListForm
+from el4ner.prompts.listing import DELIMITERS, read_lines, read_mentions, write_line, write_mentions
 from el4ner.prompts.messages import Message
 from el4ner.prompts.styles import TEMPLATES, Style, style_names
 from el4ner.text.documents import Document

@@ -51,6 +51,7 @@ def extraction_request(
         max_tokens=min(config.max_answer_tokens, 2 * len(text) + 64),
         copy_of=text if voice.answer_format.name == "inline" else None,
         template=voice.prompts.identity,
+        list_of=voice.answer_format.list_form(text),
     )
 
 

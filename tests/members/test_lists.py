@@ -15,7 +15,8 @@ from el4ner.members.base import Request  # noqa: E402
 from el4ner.members.engine import Engine  # noqa: E402
 from el4ner.members.lists import Listing, ListTask  # noqa: E402
 from el4ner.members.local import LocalMember  # noqa: E402
-from el4ner.prompts.listing import ListForm, read_mentions  # noqa: E402
+from el4ner.prompts.grammar import ListForm  # noqa: E402
+from el4ner.prompts.listing import read_mentions  # noqa: E402
 from el4ner.prompts.messages import Message  # noqa: E402
 
 END, DELIMITER, NOTHING = 0, (7, 8), (9, 5)

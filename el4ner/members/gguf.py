@@ -1,0 +1,102 @@
+"""A member in this process whose weights are a GGUF file: llama.cpp, quantised, any tokenizer, all cores."""
+
+import asyncio
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+from el4ner.config import MemberConfig
+from el4ner.errors import ConfigError
+from el4ner.members.base import Answer, Choice, Request
+from el4ner.members.endpoint import Endpoint, RetryPolicy
+from el4ner.members.gguf_header import GgufHeader, read_header
+from el4ner.members.llamacpp import LlamaCpp
+from el4ner.members.llamacpp_server import LocalServer, start_server
+from el4ner.members.neutralise import KNOWN_SPECIALS
+from el4ner.members.turns import Turns
+from el4ner.prompts.chat import ChatTemplate
+
+_CONTEXT = 4096
+"""Tokens of the longest prompt with its answer: memory grows with it."""
+_PATIENCE = RetryPolicy(retries=0, backoff_s=0.0, timeout_s=3600.0)
+"""The server is this process: what fails once fails again."""
+
+
+class GgufMember:
+    """Answers by llama.cpp; the weights are loaded at the first request.
+
+    Args:
+        config: engine ``local``, ``model`` a GGUF file.
+        turns: shared by the members of this process, so that one computes at a time.
+
+    Raises:
+        ConfigError: the configuration asks for a device that this engine has not.
+        ModelError: the file is no GGUF file.
+    """
+
+    def __init__(self, config: MemberConfig, turns: Turns) -> None:
+        if config.device != "cpu":
+            raise ConfigError(
+                f"member {config.name}: engine local runs GGUF files on the CPU; for a GPU serve the model with vLLM or "
+                "llama.cpp and use engine: http, or delete device"
+            )
+        self.name = config.name
+        self._config = config
+        self._path = Path(config.model)
+        self._turns = turns
+        self._header: GgufHeader = read_header(self._path)
+        self._loading: asyncio.Task[tuple[LocalServer, Endpoint, LlamaCpp]] | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the weights, the adapter and the settings that change answers."""
+        files = [self._path, *([Path(self._config.adapter)] if self._config.adapter else [])]
+        parts = ["llama.cpp", *map(_hash, files), str(self._config.constrain), repr(self._arguments)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    async def generate(self, request: Request) -> Answer:
+        """Answer in free text, held to its form."""
+        model = await self._model()
+        async with self._turns.turn(self):
+            return await model.generate(request)
+
+    async def choose(self, request: Request) -> Choice:
+        """Choose one of ``request.choices`` by probability."""
+        model = await self._model()
+        async with self._turns.turn(self):
+            return await model.choose(request)
+
+    async def close(self) -> None:
+        """End the server and give back its memory."""
+        loading, self._loading = self._loading, None
+        if loading is None:
+            return
+        await asyncio.wait({loading})
+        if not loading.cancelled() and loading.exception() is None:
+            await loading.result()[1].close()
+
+    @property
+    def _arguments(self) -> dict[str, object]:
+        return {"enable_thinking": self._config.thinking, **self._config.chat_template_kwargs}
+
+    async def _model(self) -> LlamaCpp:
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load())
+        return (await asyncio.shield(self._loading))[2]
+
+    async def _load(self) -> tuple[LocalServer, Endpoint, LlamaCpp]:
+        header, config = self._header, self._config
+        adapter = Path(config.adapter) if config.adapter else None
+        server = await asyncio.to_thread(start_server, self._path, header, adapter, _CONTEXT)
+        endpoint = Endpoint(self.name, server.url, server.key, concurrency=64, policy=_PATIENCE)
+        template = ChatTemplate(header.chat_template, header.bos, header.eos, self._arguments)
+        specials = tuple(dict.fromkeys((*KNOWN_SPECIALS, *header.specials)))
+        return server, endpoint, LlamaCpp(self.name, endpoint, template, specials, header.bos, bool(config.constrain))
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+__all__ = ["GgufMember"]

@@ -1,0 +1,129 @@
+"""A conversation as the text that a model continues: by its own chat template, or plainly where it has none.
+
+Training and inference render through this module alone. Chat templates differ: some refuse a system message or leave it
+out, some end a turn with a sign that is not the tokenizer's end-of-sequence token, and a base model has none at all.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from el4ner.errors import TemplateError
+from el4ner.prompts.messages import Message
+
+_SYSTEM, _USER, _ANSWER = "system-probe-7", "user-probe-7", "answer-probe-7"
+_CONTROL = re.compile(r"\s*(<[^<>\s]+>|\[/?[A-Za-z_]+\]|</?s>)")
+"""A control token at the beginning of what follows an answer."""
+PLAIN_END = "\n\n"
+"""What ends a turn of a plain prompt; a base model that saw solved turns writes it of itself."""
+_PLAIN = jinja2.Template(
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m.role == 'system' %}{{ m.content }}\n\n"
+    "{% elif m.role == 'user' %}### Input\n{{ m.content }}\n\n"
+    "{% else %}### Output\n{{ m.content }}\n\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}### Output\n{% endif %}",
+    keep_trailing_newline=True,
+)
+
+
+class ChatTemplate:
+    """How one model's conversations are written.
+
+    Args:
+        source: the model's Jinja chat template; None for a base model, whose prompts are plain text with headings.
+        bos: the text of its begin-of-sequence token; None: it has none.
+        eos: the text of its end-of-sequence token.
+        arguments: further variables of the template, for instance ``{"enable_thinking": False}``.
+
+    Raises:
+        TemplateError: the template is no valid Jinja.
+    """
+
+    def __init__(
+        self,
+        source: str | None,
+        bos: str | None = None,
+        eos: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.plain = source is None
+        self._template = _PLAIN if source is None else _compiled(source)
+        self._variables = {"bos_token": bos or "", "eos_token": eos or "", **(arguments or {})}
+
+    def render(self, messages: Sequence[Message], *, answered: bool = False) -> str:
+        """The prompt up to where the answer begins; ``answered``: the last message is an answer, and its end is written too.
+
+        Raises:
+            TemplateError: the template refuses the conversation.
+        """
+        taken = messages if self.takes_system else _merged(messages)
+        return self._render([{"role": m.role, "content": m.content} for m in taken], not answered)
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether a system message reaches the model; if not, its text goes to the head of the first user message."""
+        if self.plain:
+            return True
+        try:
+            return _SYSTEM in self._render(_turns(system=_SYSTEM, user=_USER), prompt=True)
+        except TemplateError:
+            return False
+
+    @cached_property
+    def end(self) -> str:
+        """The sign that ends an answer, as text: a control token of the template, or its end-of-sequence token.
+
+        Raises:
+            TemplateError: the template refuses even a short conversation.
+        """
+        if self.plain:
+            return PLAIN_END
+        turns = [*_turns(user=_USER, assistant=_ANSWER), *_turns(user=_USER)]
+        sign = _CONTROL.match(self._render(turns, prompt=False).partition(_ANSWER)[2])
+        return sign.group(1) if sign else str(self._variables["eos_token"])
+
+    def _render(self, turns: Sequence[Mapping[str, str]], prompt: bool) -> str:
+        try:
+            return self._template.render(messages=turns, add_generation_prompt=prompt, **self._variables)
+        except (jinja2.TemplateError, TypeError, AttributeError) as error:
+            raise TemplateError(
+                f"the chat template refuses this conversation ({type(error).__name__}); try another prompt_style"
+            ) from error
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str) -> jinja2.Template:
+    """A template in a sandbox, with the names that the templates of public models use."""
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateError as error:
+        raise TemplateError(f"the model's chat template is no valid Jinja ({type(error).__name__})") from error
+
+
+def _refuse(reason: str) -> None:
+    raise jinja2.TemplateError(reason)
+
+
+def _turns(**contents: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": content} for role, content in contents.items()]
+
+
+def _merged(messages: Sequence[Message]) -> Sequence[Message]:
+    """The conversation with its system message at the head of the first user message."""
+    if len(messages) < 2 or messages[0].role != "system":
+        return messages
+    system, first, *rest = messages
+    return [Message(first.role, f"{system.content}\n\n{first.content}"), *rest]
+
+
+__all__ = ["PLAIN_END", "ChatTemplate"]

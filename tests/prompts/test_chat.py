@@ -1,0 +1,76 @@
+"""Conversations as text: templates without system role, without end-of-sequence sign, thinking, none at all."""
+
+import pytest
+
+from el4ner.errors import TemplateError
+from el4ner.prompts.chat import PLAIN_END, ChatTemplate
+from el4ner.prompts.messages import Message
+
+TALK = (Message("system", "Rules."), Message("user", "One"), Message("assistant", "Two"), Message("user", "Three"))
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+FORGETFUL = (
+    "{% for m in messages if m.role != 'system' %}"
+    "{{ '[INST] ' + m.content + ' [/INST]' if m.role == 'user' else m.content + eos_token }}"
+    "{% endfor %}"
+)
+GLM = (
+    "[gMASK]<sop>{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+THINKING = CHATML.replace(
+    "assistant\n{% endif %}",
+    "assistant\n{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}",
+)
+
+
+def test_a_template_writes_the_prompt_up_to_the_answer():
+    assert ChatTemplate(CHATML).render(TALK).endswith("<|im_start|>user\nThree<|im_end|>\n<|im_start|>assistant\n")
+
+
+ENDS = {CHATML: "<|im_end|>", GEMMA: "<end_of_turn>", FORGETFUL: "</s>", GLM: "<|user|>", None: PLAIN_END}
+
+
+@pytest.mark.parametrize(("source", "end"), ENDS.items())
+def test_the_sign_that_ends_a_turn_is_the_template_s_own(source, end):
+    assert ChatTemplate(source, bos="<bos>", eos="</s>").end == end
+
+
+@pytest.mark.parametrize("source", [GEMMA, FORGETFUL])
+def test_what_a_template_does_not_take_as_system_message_goes_to_the_first_question(source):
+    template = ChatTemplate(source, bos="<bos>", eos="</s>")
+    assert not template.takes_system
+    assert "Rules.\n\nOne" in template.render(TALK)
+
+
+def test_a_base_model_gets_the_same_content_as_plain_text():
+    written = ChatTemplate(None, bos="<bos>").render(TALK)
+    assert written == "<bos>Rules.\n\n### Input\nOne\n\n### Output\nTwo\n\n### Input\nThree\n\n### Output\n"
+    solved = ChatTemplate(None, bos="<bos>").render(TALK[:3], answered=True)
+    assert written.startswith(solved) and solved.endswith("Two" + PLAIN_END)
+
+
+def test_thinking_is_switched_by_the_template_s_arguments():
+    assert ChatTemplate(THINKING, arguments={"enable_thinking": False}).render(TALK).endswith("</think>\n\n")
+    assert not ChatTemplate(THINKING, arguments={"enable_thinking": True}).render(TALK).endswith("</think>\n\n")
+
+
+def test_a_broken_or_refusing_template_is_an_error_without_the_text():
+    with pytest.raises(TemplateError, match="no valid Jinja"):
+        ChatTemplate("{% for %}")
+    refusing = ChatTemplate("{{ raise_exception('roles must alternate: ' + messages[0].content) }}")
+    with pytest.raises(TemplateError) as refused:
+        refusing.render(TALK)
+    assert "Rules" not in str(refused.value) and "One" not in str(refused.value)
+
+
+def test_a_template_cannot_reach_python():
+    with pytest.raises(TemplateError):
+        ChatTemplate("{{ messages.__class__.__mro__[1].__subclasses__() }}").render(TALK)
