@@ -122,8 +122,8 @@ class LocalMember:
             reason = f"its chat template refuses this conversation ({type(error).__name__}); try another prompt_style"
             raise MemberError(self.name, reason) from error
         copy = engine.copy_task(request.copy_of) if request.copy_of is not None and self._config.constrain else None
-        form = request.list_of if self._config.constrain else None
-        listing = engine.list_task(form) if form is not None and not form.quoted else None
+        held = self._config.constrain and request.stage == "mrc"
+        listing = engine.list_task(request.list_of) if held and request.list_of is not None else None
         needed = len(copy.source) + SMALLEST_ANSWER if copy else SMALLEST_ANSWER
         if len(prompt) + needed > engine.context:
             raise ContextOverflowError(
