@@ -9,6 +9,7 @@ import numpy as np
 
 from ablation.variants import Variant
 from el4ner.batch.journal import PREDICTIONS
+from el4ner.batch.record import write_atomically
 from el4ner.scoring.bootstrap import bootstrap_f1, bootstrap_p_value
 from el4ner.scoring.counts import document_counts, micro, span_counts, strict_counts
 from el4ner.scoring.labels import TypeSelection
@@ -51,14 +52,9 @@ class Block:
 
 
 def write_gold(documents: Sequence[Document], path: Path) -> None:
-    """Write the documents that are scored as JSON lines, readable by the owner alone."""
+    """Write labelled documents as JSON lines, readable by the owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    with path.open("w", encoding="utf-8") as stream:
-        for document in documents:
-            entities = [{"start": e.start, "end": e.end, "type": e.type} for e in document.entities or ()]
-            record = {"id": document.id, "text": document.text, "entities": entities}
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    write_atomically(path, "".join(map(_gold_line, documents)))
 
 
 def score(folder: Path, variants: Sequence[Variant], types: Sequence[str], samples: int) -> dict[str, Scores]:
@@ -84,6 +80,12 @@ def score(folder: Path, variants: Sequence[Variant], types: Sequence[str], sampl
             partial=len(read[row].partial),
         )
     return result
+
+
+def _gold_line(document: Document) -> str:
+    entities = [{"start": e.start, "end": e.end, "type": e.type} for e in document.entities or ()]
+    record = {"id": document.id, "text": document.text, "entities": entities}
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def write_json(blocks: Sequence[Block], variants: Sequence[Variant], path: Path) -> None:
