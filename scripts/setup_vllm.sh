@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv-vllm, an environment of its own with vLLM for the CPU, from the versions in serving/vllm-cpu.txt. Quick when nothing changed.
 # For the tests marked vllm, and for a trial of serving without a GPU; on a GPU box: pip install vllm (docs/serving.md).
-# PYTHON names the interpreter (3.11 or newer); PIP_ARGS gives further arguments to pip, for instance an index of CPU builds of torch.
-# About 3.5 GB and three minutes.
+# PYTHON names the interpreter (3.11 or newer); PIP_ARGS gives further arguments to pip. PyTorch is the CPU build: see cpu_torch.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-python3}
@@ -21,10 +20,12 @@ fi
 wanted=$(cat "$lock" scripts/setup_vllm.sh | cksum | cut -d' ' -f1)
 stamp=.venv-vllm/el4ner-installed
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    echo "setup_vllm: installing vLLM for the CPU into .venv-vllm (a few minutes, 3.5 GB)" >&2
+    echo "setup_vllm: installing vLLM for the CPU into .venv-vllm (a few minutes): 0.9 GB to download, 3.5 GB on disk" >&2
+    echo "setup_vllm: only the tests marked vllm need it; EL4NER_SKIP_VLLM=1 bash scripts/test.sh leaves it out" >&2
     rm -f "$stamp"
     pip=(.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check)
-    # torch first and with its requirements: which ones it has depends on the build that the index offers.
+    bash scripts/cpu_torch.sh .venv-vllm/bin/python "$lock"
+    # torch first and with its requirements: which ones it has depends on the build that was found.
     # shellcheck disable=SC2086
     "${pip[@]}" ${PIP_ARGS:-} -c "$lock" torch
     # The list is complete, and resolving it would bring in what it leaves out.
