@@ -1,10 +1,14 @@
-"""Settings that must stand before any model library is imported: no hub, no telemetry, no fork warnings."""
+"""Settings that must stand before any model library is imported: no hub, no telemetry, no words between libraries."""
 
 import os
+import sys
+import warnings
+
+LIBRARIES = ("accelerate", "huggingface_hub", "peft", "sentence_transformers", "torch", "transformers")
 
 
 def go_offline() -> None:
-    """Switch off hub access and telemetry for this process and its children."""
+    """Switch off hub access and telemetry for this process and its children, and hide what libraries tell each other."""
     os.environ.update(
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",
@@ -13,3 +17,10 @@ def go_offline() -> None:
         VLLM_NO_USAGE_STATS="1",
     )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _hide_deprecations()
+
+
+def _hide_deprecations() -> None:
+    """No announcement of one library's changes to the authors of another; -W and PYTHONWARNINGS bring them back."""
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", category=FutureWarning, module=rf"({'|'.join(LIBRARIES)})(\.|$)")

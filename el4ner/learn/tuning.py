@@ -29,6 +29,10 @@ from el4ner.members.bloom import fuse_bloom
 from el4ner.members.prefixes import RESCALES_LOGITS, unwrapped
 
 log = logging.getLogger(__name__)
+_CHECKPOINTING = (
+    f"{'activation' if hasattr(TrainingArguments, 'activation_checkpointing') else 'gradient'}_checkpointing"
+)
+"""The setting's name in the installed version of Transformers; newer ones warn of the old name."""
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
@@ -182,7 +186,7 @@ def _arguments(config: TrainConfig, work: Path, batches: int, evaluate: bool) ->
         weight_decay=o.weight_decay,
         max_grad_norm=1.0,
         bf16=o.precision == "bfloat16",
-        gradient_checkpointing=o.gradient_checkpointing,
+        **{_CHECKPOINTING: o.gradient_checkpointing},
         use_cpu=use_cpu,
         eval_strategy="steps" if evaluate else "no",
         eval_steps=config.evaluation.every_steps,
