@@ -14,6 +14,7 @@ from el4ner.environment import go_offline
 go_offline()
 
 from el4ner.commands import OK, run_command  # noqa: E402
+from el4ner.devices import check_device  # noqa: E402
 from el4ner.errors import ConfigError  # noqa: E402
 from el4ner.learn.config import TrainConfig, load_train_config  # noqa: E402
 
@@ -71,6 +72,8 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     if not (resume or dry_run) and any(work.glob("checkpoint-*")):
         raise ConfigError(f"{work} holds checkpoints of an earlier run; go on with --resume, or remove that folder")
     check_model_folder(Path(config.model))
+    if config.device != "auto":
+        check_device(config.device, "training")
     transformers.set_seed(config.seed)
     tokenizer = load_tokenizer(config.model)
     outlined = _checked_outline(config)

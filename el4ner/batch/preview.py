@@ -83,9 +83,9 @@ def dry_run(config: Config, documents: Iterable[Document], build: Build, console
     Raises:
         El4nerError: something of it cannot be used.
     """
-    asyncio.run(check_members(config))
     pipeline = build(config, Meter(), None)
     try:
+        asyncio.run(check_members(config))
         pipeline.provenance()
         extent = measure(documents, config)
         console.print(_method(config))

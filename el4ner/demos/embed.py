@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from el4ner.config import BUNDLED, EmbedderConfig, bundled_path
+from el4ner.devices import check_device
 from el4ner.errors import ConfigError, ModelError
 
 Vectors = npt.NDArray[np.float32]
@@ -110,6 +111,7 @@ def build_embedder(config: EmbedderConfig) -> Embedder:
     path = bundled_path(config.path) if config.path.startswith(BUNDLED) else Path(config.path)
     if config.kind == "static":
         return StaticEmbedder(path)
+    check_device(config.device, "embedder")
     return SentenceTransformersEmbedder(path, config.device, config.batch_size)
 
 

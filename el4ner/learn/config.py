@@ -199,7 +199,10 @@ class TrainConfig(Section):
     lora: LoraConfig | None = Field(default=None, description="null: all weights are tuned.")
     optimisation: OptimisationConfig = OptimisationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    device: str = Field(default="auto", description="auto, cpu or cuda.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="auto: a card where there is one; cuda: the first one that CUDA_VISIBLE_DEVICES leaves.",
+    )
     seed: int = Field(default=13, description="Seed of everything random.")
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from el4ner.config import Config, MemberConfig
+from el4ner.devices import check_device
 from el4ner.members.base import Member
 from el4ner.members.cache import CachedMember
 from el4ner.members.gguf import GgufMember
@@ -20,7 +21,7 @@ def build_members(config: Config, meter: Meter, store: AnswerStore | None = None
     """The members by name, in the configuration's order.
 
     Raises:
-        ConfigError: an endpoint or a key is not usable.
+        ConfigError: an endpoint, a key or a device is not usable.
         ModelError: a model folder cannot be used.
     """
     outages = Outages(spare=_spare(config), patience_s=config.batch.patience_s)
@@ -63,6 +64,7 @@ def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages
         return RecordedMember(member.name, Path(member.model))
     if Path(member.model).suffix == ".gguf":
         return GgufMember(member, turns)
+    check_device(member.device, f"member {member.name}")
     from el4ner.members.local import LocalMember, cpu_threads
 
     on_cpu = sum(other.engine == "local" and other.device == "cpu" for other in config.members)

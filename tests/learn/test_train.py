@@ -185,6 +185,15 @@ def test_broken_weights_are_refused(write: Any, tiny_model: Any, tmp_path: Path,
     assert "check that the download is complete" in refused(capsys, write(model=str(folder)))
 
 
+@pytest.mark.parametrize(("device", "said"), [("cuda", "training: device cuda: "), ("gpu", "device: Input should be")])
+def test_a_device_that_is_not_here_is_refused(write: Any, monkeypatch: Any, capsys: Any, device: str, said: str):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("el4ner.learn.sets.build_sets", lambda *_: pytest.fail("data were read"))
+    config = write(device=device)
+    assert main(["--config", str(config), "--dry-run"]) == 2
+    assert said in capsys.readouterr().err
+
+
 def sharing(**more: Any) -> dict[str, Any]:
     return {"epochs": 1, "batch_tokens": 256, "max_length": 128, "share_prefix": True, **more}
 

@@ -68,6 +68,7 @@ def test_local_members_on_the_cpu_share_its_cores(tiny_model: Callable[..., Path
 
     asked: list[int] = []
     monkeypatch.setattr(local_module, "cpu_threads", lambda members: asked.append(members) or 1)
+    monkeypatch.setattr(build, "check_device", lambda *_: None)
     folder = tiny_model("opt")
     members = [local("a", folder), local("b", folder), local("c", folder, device="cuda"), VLLM]
     build_members(config_of(members, tmp_path), Meter())
