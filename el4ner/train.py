@@ -61,10 +61,11 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     """
     import transformers
 
-    from el4ner.learn.card import model_card
+    from el4ner.learn.card import model_card, tuned_on
     from el4ner.learn.models import load_model, load_tokenizer
     from el4ner.learn.sets import build_sets
     from el4ner.learn.tuning import add_lora, tune
+    from el4ner.members.tuned import read_tuned, write_tuned
     from el4ner.members.weights import check_model_folder
 
     output = Path(config.output)
@@ -93,6 +94,7 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
         model = add_lora(model, config.lora)
     figures = tune(model, config, sets.train, sets.held_out, work, resume)
     _save(model, tokenizer, model_card(config, figures, sets.counts), output)
+    write_tuned(output, read_tuned(config.model), tuned_on(config))
     shutil.rmtree(work, ignore_errors=True)
     print(json.dumps({"output": str(output), **figures, **sets.counts}))
 

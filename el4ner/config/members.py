@@ -124,6 +124,12 @@ class MemberConfig(Section):
         default_factory=dict,
         description="How much its vote counts in a language, 1 if it is not named; measure members on labelled sentences.",
     )
+    any_labels: bool = Field(
+        default=False,
+        exclude=True,
+        description="Ask it even about labels that its tuning never showed; by default that is an error, or, where the prompts "
+        "define them, a warning.",
+    )
     languages: tuple[Language, ...] = Field(
         default=("en", "zh"), description="Windows of other languages are not sent to it."
     )

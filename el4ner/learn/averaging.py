@@ -8,6 +8,7 @@ import torch
 
 from el4ner.errors import ConfigError, ModelError
 from el4ner.learn.models import load_tokenizer, load_weights
+from el4ner.members.tuned import read_tuned, write_tuned
 from el4ner.members.weights import check_model_folder
 
 
@@ -45,6 +46,7 @@ def average(parts: Sequence[tuple[Path, float]], output: Path) -> None:
     model.load_state_dict(mean)
     model.save_pretrained(output, safe_serialization=True)
     load_tokenizer(str(last)).save_pretrained(output)
+    write_tuned(output, read_tuned(*(folder for folder, _ in parts)))
     card = last / "README.md"
     if card.is_file():
         shutil.copyfile(card, output / "README.md")

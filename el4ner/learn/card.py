@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from el4ner.learn.config import TrainConfig
+from el4ner.members.tuned import Tuned
+from el4ner.prompts.render import Prompts
 
 
 def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mapping[str, int]) -> str:
@@ -37,6 +39,17 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
             "",
         ]
     )
+
+
+def tuned_on(config: TrainConfig) -> Tuned:
+    """What the model is shown, for the note that the pipeline reads."""
+    tasks, prompts = config.tasks, Prompts(config.prompt_style, config.labels, config.none_words)
+    texts = {data.language for data in config.data}
+    spoken = texts if tasks.mrc else set()
+    if tasks.extract or tasks.classify or tasks.verify:
+        spoken = spoken | {prompts.words(language) for language in texts}
+    words = sorted({label.word(language) for label in config.labels for language in spoken})
+    return Tuned(config.prompt_style, tuple(words), tasks.episodes > 0)
 
 
 def _questions(config: TrainConfig) -> str:

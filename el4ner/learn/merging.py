@@ -7,6 +7,7 @@ import torch
 
 from el4ner.errors import ConfigError, ModelError
 from el4ner.members.loading import load
+from el4ner.members.tuned import read_tuned, write_tuned
 from el4ner.members.weights import check_adapter_folder, check_model_folder
 
 
@@ -35,6 +36,7 @@ def merge(adapter: Path, output: Path, base: Path | None = None, dtype: str | No
     output.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(output, safe_serialization=True)
     tokenizer.save_pretrained(output)
+    write_tuned(output, read_tuned(base, adapter))
     card = adapter / "README.md"
     if card.is_file():
         merged = f"\nThe adapter is merged into its base, {base.name}.\n"

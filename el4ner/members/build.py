@@ -13,6 +13,7 @@ from el4ner.members.meter import Meter, MeteredMember
 from el4ner.members.outages import Outages
 from el4ner.members.recorded import RecordedMember
 from el4ner.members.store import AnswerStore
+from el4ner.members.tuned import check_labels
 from el4ner.members.turns import Turns
 from el4ner.members.vllm import VllmMember
 
@@ -21,9 +22,10 @@ def build_members(config: Config, meter: Meter, store: AnswerStore | None = None
     """The members by name, in the configuration's order.
 
     Raises:
-        ConfigError: an endpoint, a key or a device is not usable.
+        ConfigError: an endpoint, a key or a device is not usable, or tuned members are asked about labels they never saw.
         ModelError: a model folder cannot be used.
     """
+    check_labels(config)
     outages = Outages(spare=_spare(config), patience_s=config.batch.patience_s)
     turns = Turns(SLOTS)
     return {

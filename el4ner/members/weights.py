@@ -6,6 +6,9 @@ from pathlib import Path
 
 from el4ner.errors import ModelError
 
+NOTE = "el4ner-tuned.json"
+"""What training notes of itself beside the weights; no answer depends on it."""
+
 
 def check_model_folder(folder: Path) -> None:
     """Refuse a folder that cannot or may not be loaded.
@@ -43,7 +46,7 @@ def hash_folder(folder: Path) -> str:
     """The sha256 (hex) over names and contents of a model folder's weights, configuration and tokenizer."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in {".safetensors", ".json", ".jinja", ".txt", ".model"}:
+        if path.suffix in {".safetensors", ".json", ".jinja", ".txt", ".model"} and path.name != NOTE:
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -16,6 +16,7 @@ import transformers  # noqa: E402
 
 from el4ner.commands import OK, run_command  # noqa: E402
 from el4ner.errors import InputError  # noqa: E402
+from el4ner.members.tuned import read_tuned, write_tuned  # noqa: E402
 from el4ner.members.weights import check_adapter_folder, check_model_folder  # noqa: E402
 
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -36,8 +37,7 @@ def publish(trained: Path, target: Path) -> int:
     target.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(target, safe_serialization=True)
     transformers.AutoTokenizer.from_pretrained(trained).save_pretrained(target)
-    shutil.copyfile(trained / "README.md", target / "README.md")
-    return sum(path.stat().st_size for path in target.iterdir())
+    return _with_papers(trained, target)
 
 
 def _publish_adapter(trained: Path, target: Path) -> int:
@@ -48,7 +48,13 @@ def _publish_adapter(trained: Path, target: Path) -> int:
     target.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file({name: values.half() for name, values in weights.items()}, target / ADAPTER_WEIGHTS)
     (target / ADAPTER).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return _with_papers(trained, target)
+
+
+def _with_papers(trained: Path, target: Path) -> int:
+    """Add the card, and the note of what it was tuned on; the bytes of all."""
     shutil.copyfile(trained / "README.md", target / "README.md")
+    write_tuned(target, read_tuned(trained))
     return sum(path.stat().st_size for path in target.iterdir())
 
 

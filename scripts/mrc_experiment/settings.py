@@ -79,6 +79,7 @@ def ensemble(run: Run, recipe: Mapping[str, Any], base: Path) -> dict[str, Any]:
         "role": "mrc",
         "model": str(base.resolve()),
         "prompt_style": recipe.get("prompt_style", "full"),
+        "any_labels": True,  # what a reader does with labels that it never saw is one of the questions
         **({"adapter": str(run.adapter)} if run.adapter else {}),
     }
     return {

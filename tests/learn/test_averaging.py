@@ -12,6 +12,7 @@ from tiny_models import save_tiny  # noqa: E402
 
 from el4ner.learn.averaging import average  # noqa: E402
 from el4ner.learn.models import load_weights  # noqa: E402
+from el4ner.members.tuned import Tuned, read_tuned, write_tuned  # noqa: E402
 from el4ner.members.weights import check_model_folder  # noqa: E402
 from el4ner.train import main  # noqa: E402
 
@@ -23,6 +24,8 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     for seed, folder in enumerate(folders):
         save_tiny("qwen3", folder, seed)
     (folders[1] / "README.md").write_text("# tuned\n", encoding="utf-8")
+    for word, folder in zip(("person", "drug"), folders, strict=True):
+        write_tuned(folder, Tuned("compact", (word,)))
     return folders
 
 
@@ -37,6 +40,7 @@ def test_weights_are_the_weighted_mean(pair: tuple[Path, Path], tmp_path: Path, 
         assert torch.allclose(tensor, 0.25 * first[name] + 0.75 * second[name], atol=1e-6), name
     assert (output / "README.md").read_text(encoding="utf-8") == "# tuned\n"
     assert (output / "chat_template.jinja").is_file()
+    assert read_tuned(output) == Tuned("compact", ("drug", "person"))
 
 
 def test_a_model_averaged_with_itself_is_itself(pair: tuple[Path, Path], tmp_path: Path):

@@ -17,6 +17,7 @@ from el4ner.errors import ConfigError, ModelError  # noqa: E402
 from el4ner.learn.config import LoraConfig  # noqa: E402
 from el4ner.learn.merging import merge  # noqa: E402
 from el4ner.learn.tuning import add_lora  # noqa: E402
+from el4ner.members.tuned import Tuned, read_tuned, write_tuned  # noqa: E402
 from el4ner.members.weights import check_model_folder  # noqa: E402
 from el4ner.train import main  # noqa: E402
 
@@ -37,6 +38,7 @@ def adapter(base: Path, tmp_path: Path) -> Path:
                 parameter.normal_(0, 0.1)
     model.save_pretrained(tmp_path / "adapter")
     (tmp_path / "adapter" / "README.md").write_text("# tuned\n", encoding="utf-8")
+    write_tuned(tmp_path / "adapter", Tuned("compact", ("drug",)))
     return tmp_path / "adapter"
 
 
@@ -55,6 +57,7 @@ def test_a_merged_model_is_base_and_adapter(base: Path, adapter: Path, tmp_path:
     assert torch.allclose(logits(merged), logits(together), atol=1e-4)
     assert not torch.allclose(logits(merged), logits(AutoModelForCausalLM.from_pretrained(base)), atol=1e-2)
     assert (tmp_path / "merged" / "chat_template.jinja").is_file()
+    assert read_tuned(tmp_path / "merged") == Tuned("compact", ("drug",))
     card = (tmp_path / "merged" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("# tuned") and f"merged into its base, {base.name}" in card
 

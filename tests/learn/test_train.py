@@ -21,6 +21,7 @@ from el4ner.learn import models  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
 from el4ner.members.base import Message, Request  # noqa: E402
 from el4ner.members.local import LocalMember  # noqa: E402
+from el4ner.members.tuned import Tuned, read_tuned  # noqa: E402
 from el4ner.serving.adapters import read_adapter  # noqa: E402
 from el4ner.serving.shape import read_model  # noqa: E402
 from el4ner.train import main  # noqa: E402
@@ -104,6 +105,7 @@ def test_a_tuned_model_loads_as_a_member(
     assert log_probs(output) != pytest.approx(log_probs(tiny_model("qwen3")), abs=1e-3)
     assert not (tmp_path / "out" / "tuned.work").exists()
     card = (output / "README.md").read_text(encoding="utf-8")
+    assert read_tuned(output) == Tuned("compact", tuple(sorted(label["words"]["en"] for label in LABELS)))
     assert card.startswith("# tiny\n") and "| CC0 | ourselves | none |" in card
     assert not [path.name for path in output.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".pkl"}]
     assert not [text for text in ("Mira", "Bexley") if text in card]

@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
 
+from el4ner.members.tuned import Tuned, write_tuned  # noqa: E402
+from el4ner.members.weights import NOTE  # noqa: E402
 from el4ner.starter.publish import main  # noqa: E402
 from tests.tiny_models import save_tiny  # noqa: E402
 
@@ -18,6 +20,7 @@ SCORES = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "span_f1": 0.4}
 def trained(tmp_path: Path) -> Path:
     folder = save_tiny("qwen3", tmp_path / "trained")
     (folder / "README.md").write_text("# A member\n", encoding="utf-8")
+    write_tuned(folder, Tuned("compact", ("person",)))
     return folder
 
 
@@ -33,7 +36,7 @@ def test_weights_ship_in_half_precision(trained: Path, tmp_path: Path):
     assert whole.keys() == half.keys()
     assert all(half[name].dtype == torch.float16 for name in half)
     assert all(torch.equal(half[name], whole[name].half()) for name in half)
-    for file in ("tokenizer.json", "chat_template.jinja", "README.md"):
+    for file in ("tokenizer.json", "chat_template.jinja", "README.md", NOTE):
         assert (tmp_path / "member" / file).read_bytes() == (trained / file).read_bytes()
 
 
