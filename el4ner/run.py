@@ -98,6 +98,8 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
         console.print("This run is finished; --fresh does it anew, --resume looks for further documents.")
     showcase.print(console)
     print_end(console, run, job.paths())
+    for warning in run.get("warnings", ()):
+        print(f"el4ner.run: {warning}", file=sys.stderr)
     return _exit_code(run)
 
 

@@ -229,6 +229,15 @@ def test_a_rejected_entity_without_another_type_is_dropped_by_retype():
     assert result.entities == ()
 
 
+@pytest.mark.parametrize("mode", ["off", "one"])
+def test_candidates_and_votes_for_no_entity_are_counted(mode: str):
+    a, b = member("a", ["Paris", "London"], {"Paris": "LOC"}), member("b", ["wrote"], {})
+    result = find(pipeline_of([a, b], None, {"verify": {"mode": mode}, "classify": {"rule": "majority"}}), TEXT)
+    counts = {name: result.counts.get(name) for name in ("candidates", "voted-out", "none-by-a", "none-by-b")}
+    assert counts == {"candidates": 3, "voted-out": 3, "none-by-a": 2, "none-by-b": 3}
+    assert result.entities == ()
+
+
 def test_verification_off_asks_nobody():
     a = member("a", ["Paris"], TYPES, verify="no")
     assert found(find(pipeline_of([a], None, {"verify": {"mode": "off"}}), TEXT), TEXT) == [("Paris", "LOC")]

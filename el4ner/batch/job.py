@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from el4ner.batch.columns import ColumnFile
+from el4ner.batch.emptiness import why_empty
 from el4ner.batch.journal import PREDICTIONS, Journal, read_predictions
 from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Prediction
@@ -179,10 +180,13 @@ class Job:
             "seeds": {"seed": self._config.seed, "demonstrations.seed": self._config.demonstrations.seed},
         }
 
-    def _checkpoint(self, state: str) -> None:
+    def _update(self, state: str) -> None:
         self._run["state"] = state
         self._run["attempts"][-1] = self._attempt.as_dict(state, self._meter.as_dict())
         self._run["totals"] = totals(self._run["attempts"])
+
+    def _checkpoint(self, state: str) -> None:
+        self._update(state)
         write_run(self._options.output, self._run)
         self._written_at = time.monotonic()
 
@@ -192,7 +196,10 @@ class Job:
         if self._columns is not None:
             left_out = {"entities_left_out": self._columns.left_out, "failed_documents": self._columns.failed}
             self._run["conll"] = left_out
-        self._checkpoint(state)
+        self._update(state)
+        reason = why_empty(self._run, tally)
+        self._run["warnings"] = [] if reason is None else [reason]
+        write_run(self._options.output, self._run)
         write_atomically(self._options.output / REPORT, write_report(self._run, tally))
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 from el4ner.batch.prediction import STATUSES, Prediction
@@ -78,6 +79,8 @@ def calls_and_tokens(members: Mapping[str, Mapping[str, Mapping[str, int]]]) -> 
 def write_report(run: Mapping[str, Any], tally: Tally) -> str:
     """The text of ``report.txt``; surfaces stand in it only if the predictions hold them."""
     lines = [f"el4ner run: {run['state']}", ""]
+    for warning in run.get("warnings", ()):
+        lines += [*wrap(f"Warning: {warning}", WIDTH), ""]
     lines += _section("Documents", [("all", tally.documents), *((name, tally.statuses[name]) for name in STATUSES)])
     lines += _section("Entities", [("all", tally.types.total()), *tally.types.most_common()])
     lines += _surfaces(tally)

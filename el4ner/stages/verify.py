@@ -11,7 +11,7 @@ from el4ner.ensemble.vote import runner_up, share
 from el4ner.members.base import Request
 from el4ner.stages.asking import Minutes, Voice, ask_all
 from el4ner.stages.classify import LONGEST_LABEL
-from el4ner.stages.voting import Ballots
+from el4ner.stages.voting import Ballots, count_votes
 from el4ner.text.spans import Span
 
 
@@ -48,7 +48,7 @@ async def verify_all(
     config: Config,
     minutes: Minutes,
 ) -> list[VotedEntity]:
-    """The entities after their judges' verdicts; one that nobody could judge stays as it is.
+    """The entities after their judges' verdicts; one that nobody could judge stays as it is. The minutes count the vote.
 
     Args:
         voices: members that can judge.
@@ -59,6 +59,7 @@ async def verify_all(
         config: the ensemble's configuration.
         minutes: of the window.
     """
+    count_votes(ballots, entities, minutes)
     settings = config.verify
     if settings.mode == "off":
         return list(entities)

@@ -1,7 +1,7 @@
 """Stage 4's decision: from the ballots on a window's candidates to typed entities."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from el4ner.ensemble.polls import elect_all, poll_ballots
 from el4ner.ensemble.table import tabulate
 from el4ner.ensemble.vote import support
 from el4ner.errors import ConfigError
+from el4ner.stages.asking import Minutes
 from el4ner.text.spans import Span
 
 Ballots: TypeAlias = Mapping[str, Ballot]
@@ -96,6 +97,14 @@ def build_voting(config: Config) -> Voting:
             "learn it again from a run with these labels"
         )
     return Voting(settings, config.type_names, nested, combiner)
+
+
+def count_votes(ballots: Mapping[Span, Ballots], elected: Sequence[VotedEntity], minutes: Minutes) -> None:
+    """Count candidates, those that the vote rejected, and who voted for no entity: a run that finds nothing can say why."""
+    minutes.counts["candidates"] += len(ballots)
+    minutes.counts["voted-out"] += len(ballots.keys() - {entity.span for entity in elected})
+    for given in ballots.values():
+        minutes.counts.update(f"none-by-{name}" for name, ballot in given.items() if ballot.type is None)
 
 
 def combiner_hash(config: Config) -> str | None:
