@@ -3,10 +3,13 @@
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
 from el4ner.environment import go_offline
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,14 @@ def test_warnings_that_were_asked_for_are_shown() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True)
     assert "said" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_first_run_says_nothing_on_standard_error(tmp_path) -> None:
+    """The reader, which answers for Chinese texts, has an adapter: more libraries take part than for English ones."""
+    pytest.importorskip("torch")
+    words = ["--config", str(ROOT / "configs/starter.yaml"), "--input", "-", "--output", str(tmp_path / "out")]
+    text = "林晓梅在青岛的海风公司工作。\n"
+    command = [sys.executable, "-m", "el4ner.run", *words]
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", cwd=ROOT, check=True)
+    assert done.stderr == ""
