@@ -66,7 +66,7 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     from el4ner.learn.sets import build_sets
     from el4ner.learn.tuning import add_lora, tune
     from el4ner.members.tuned import read_tuned, write_tuned
-    from el4ner.members.weights import check_model_folder
+    from el4ner.models.weights import check_model_folder
 
     output = Path(config.output)
     work = output.with_name(output.name + ".work")

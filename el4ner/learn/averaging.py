@@ -9,7 +9,7 @@ import torch
 from el4ner.errors import ConfigError, ModelError
 from el4ner.learn.models import load_tokenizer, load_weights
 from el4ner.members.tuned import read_tuned, write_tuned
-from el4ner.members.weights import check_model_folder
+from el4ner.models.weights import check_model_folder
 
 
 def average(parts: Sequence[tuple[Path, float]], output: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from el4ner.errors import ConfigError, ModelError
 from el4ner.members.loading import load
 from el4ner.members.tuned import read_tuned, write_tuned
-from el4ner.members.weights import check_adapter_folder, check_model_folder
+from el4ner.models.weights import check_adapter_folder, check_model_folder
 
 
 def merge(adapter: Path, output: Path, base: Path | None = None, dtype: str | None = None) -> Path:

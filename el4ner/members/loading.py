@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from el4ner.errors import ModelError
 from el4ner.members.bloom import fuse_bloom
 from el4ner.members.int8 import quantise
-from el4ner.members.weights import check_model_folder
+from el4ner.models.weights import check_model_folder
 
 
 def load(folder: Path, adapter: Path | None, device: str, dtype: str) -> tuple[Any, Any]:

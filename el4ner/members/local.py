@@ -24,7 +24,7 @@ from el4ner.members.batches import cut_batches
 from el4ner.members.copying import DRAFT, CopyTask
 from el4ner.members.engine import Engine, Generated
 from el4ner.members.lists import ListTask
-from el4ner.members.weights import check_adapter_folder, check_model_folder, hash_folder
+from el4ner.models.weights import check_adapter_folder, check_model_folder, hash_folder
 
 GATHER_S = 0.004
 """How long the worker waits for further requests before it answers the ones it has."""

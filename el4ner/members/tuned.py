@@ -12,7 +12,7 @@ from pathlib import Path
 
 from el4ner.config import Config, LabelConfig, Language, MemberConfig
 from el4ner.errors import ConfigError, ModelError
-from el4ner.members.weights import NOTE
+from el4ner.models.weights import NOTE
 from el4ner.prompts.formats import answer_format
 from el4ner.prompts.questions import Questions
 from el4ner.prompts.render import Prompts

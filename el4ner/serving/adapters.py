@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from el4ner.errors import ModelError
-from el4ner.members.weights import check_adapter_folder
+from el4ner.models.weights import check_adapter_folder
 from el4ner.serving.shape import ModelFolder
 from el4ner.serving.tensors import Tensor, read_header
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from el4ner.errors import ModelError
-from el4ner.members.weights import check_model_folder
+from el4ner.models.weights import check_model_folder
 from el4ner.serving.tensors import Tensor, read_tensors
 
 VALUE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}

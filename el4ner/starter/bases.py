@@ -31,7 +31,7 @@ from transformers import (
 from el4ner.commands import OK, run_command
 from el4ner.learn.config import load_train_config
 from el4ner.learn.data import read_sentences
-from el4ner.members.weights import check_model_folder
+from el4ner.models.weights import check_model_folder
 from el4ner.starter import tokenizers as starter_tokenizers
 from el4ner.starter.glm import build_glm
 from el4ner.starter.matching import match_folder

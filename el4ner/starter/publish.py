@@ -17,7 +17,7 @@ import transformers  # noqa: E402
 from el4ner.commands import OK, run_command  # noqa: E402
 from el4ner.errors import InputError  # noqa: E402
 from el4ner.members.tuned import read_tuned, write_tuned  # noqa: E402
-from el4ner.members.weights import check_adapter_folder, check_model_folder  # noqa: E402
+from el4ner.models.weights import check_adapter_folder, check_model_folder  # noqa: E402
 
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

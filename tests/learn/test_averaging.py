@@ -13,7 +13,7 @@ from tiny_models import save_tiny  # noqa: E402
 from el4ner.learn.averaging import average  # noqa: E402
 from el4ner.learn.models import load_weights  # noqa: E402
 from el4ner.members.tuned import Tuned, read_tuned, write_tuned  # noqa: E402
-from el4ner.members.weights import check_model_folder  # noqa: E402
+from el4ner.models.weights import check_model_folder  # noqa: E402
 from el4ner.train import main  # noqa: E402
 
 

@@ -18,7 +18,7 @@ from el4ner.learn.config import LoraConfig  # noqa: E402
 from el4ner.learn.merging import merge  # noqa: E402
 from el4ner.learn.tuning import add_lora  # noqa: E402
 from el4ner.members.tuned import Tuned, read_tuned, write_tuned  # noqa: E402
-from el4ner.members.weights import check_model_folder  # noqa: E402
+from el4ner.models.weights import check_model_folder  # noqa: E402
 from el4ner.train import main  # noqa: E402
 
 IDS = torch.tensor([[7, 9, 11, 13]])

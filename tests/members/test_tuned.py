@@ -12,7 +12,7 @@ from el4ner.errors import ConfigError, ModelError
 from el4ner.learn.card import tuned_on
 from el4ner.learn.config import TrainConfig
 from el4ner.members.tuned import Tuned, check_labels, read_tuned, write_tuned
-from el4ner.members.weights import NOTE
+from el4ner.models.weights import NOTE
 from el4ner.run import main
 
 ROOT = Path(__file__).parents[2]

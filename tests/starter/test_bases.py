@@ -12,7 +12,7 @@ from tiny_models import SENTENCES  # noqa: E402
 
 from el4ner.errors import ModelError  # noqa: E402
 from el4ner.members.engine import Engine  # noqa: E402
-from el4ner.members.weights import check_model_folder  # noqa: E402
+from el4ner.models.weights import check_model_folder  # noqa: E402
 from el4ner.starter import bases, glm, warm  # noqa: E402
 from el4ner.starter.bases import HEADS, build_bases  # noqa: E402
 from el4ner.starter.glm import build_glm  # noqa: E402

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
 
 from el4ner.members.tuned import Tuned, write_tuned  # noqa: E402
-from el4ner.members.weights import NOTE  # noqa: E402
+from el4ner.models.weights import NOTE  # noqa: E402
 from el4ner.starter.publish import main  # noqa: E402
 from tests.tiny_models import save_tiny  # noqa: E402
 

@@ -11,7 +11,7 @@ from el4ner.config import bundled_path, load_config
 from el4ner.demos.embed import StaticEmbedder
 from el4ner.demos.pool import check_pool_labels, read_pool
 from el4ner.members.meter import Meter
-from el4ner.members.weights import check_model_folder
+from el4ner.models.weights import check_model_folder
 from el4ner.pipeline import build_pipeline
 from el4ner.scoring.counts import micro, strict_counts
 from el4ner.serving.adapters import read_adapter

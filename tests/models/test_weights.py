@@ -9,7 +9,7 @@ import pytest
 
 from el4ner.errors import ModelError
 from el4ner.members.tuned import Tuned, write_tuned
-from el4ner.members.weights import check_adapter_folder, check_model_folder, hash_folder
+from el4ner.models.weights import check_adapter_folder, check_model_folder, hash_folder
 
 
 @pytest.fixture
