@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from el4ner.errors import ModelError
 
@@ -18,12 +19,12 @@ def check_model_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise ModelError(f"{folder} is no folder; give the path of a downloaded model (el4ner never fetches one)")
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder} holds no .safetensors weights; pickled weights are refused, convert them first")
     for name, content in (
         ("config.json", config),
-        ("tokenizer_config.json", _read_json(folder / "tokenizer_config.json")),
+        ("tokenizer_config.json", read_json(folder / "tokenizer_config.json")),
     ):
         if "auto_map" in content:
             raise ModelError(
@@ -39,7 +40,7 @@ def check_adapter_folder(folder: Path) -> None:
     """
     if not (folder / "adapter_model.safetensors").is_file():
         raise ModelError(f"{folder} holds no adapter_model.safetensors; give the folder that training wrote")
-    _read_json(folder / "adapter_config.json")
+    read_json(folder / "adapter_config.json")
 
 
 def hash_folder(folder: Path) -> str:
@@ -53,7 +54,12 @@ def hash_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_json(path: Path) -> dict[str, object]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a model folder.
+
+    Raises:
+        ModelError: it is missing, unreadable, or something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
