@@ -4,7 +4,7 @@ from el4ner.config.base import Language, Section, Word
 from el4ner.config.ensemble import Config
 from el4ner.config.load import load_config, parse_config, read_yaml, with_files
 from el4ner.config.members import LabelConfig, MemberConfig, ServeConfig, ServingConfig
-from el4ner.config.paths import BUNDLED, absolute_path, bundled_path
+from el4ner.config.paths import BUNDLED, absolute_path, bundled_path, is_model_name, model_place
 from el4ner.config.problems import validate
 from el4ner.config.stages import (
     BatchConfig,
@@ -41,7 +41,9 @@ __all__ = [
     "Word",
     "absolute_path",
     "bundled_path",
+    "is_model_name",
     "load_config",
+    "model_place",
     "parse_config",
     "read_yaml",
     "validate",

@@ -38,7 +38,7 @@ class LabelConfig(Section):
 class ServeConfig(Section):
     """How a member is served by vLLM on this machine; without it, its endpoint is served by somebody else."""
 
-    model: str = Field(description="Folder of the weights (safetensors), or bundled:NAME.")
+    model: str = Field(description="Folder of the weights (safetensors), bundled:NAME, or a name of el4ner.models.")
     adapter: str | None = Field(default=None, description="Folder of a LoRA adapter to put on the model.")
     context: int = Field(default=4096, ge=128, description="Longest prompt and answer together, in tokens.")
     concurrency: int | None = Field(
@@ -103,7 +103,8 @@ class MemberConfig(Section):
         description="local: Transformers in process. vllm: an OpenAI-compatible endpoint. recorded: answers from a file."
     )
     model: str = Field(
-        description="local: a model folder, or bundled:NAME. vllm: the served model name. recorded: the JSONL file of answers."
+        description="local: a model folder, bundled:NAME, or a name of el4ner.models. vllm: the served model name. recorded: the "
+        "JSONL file of answers."
     )
     role: Literal["el4ner", "mrc"] = Field(
         default="el4ner",

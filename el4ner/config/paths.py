@@ -1,10 +1,11 @@
-"""Paths in a configuration: relative to its file, or inside the package."""
+"""Paths in a configuration: relative to its file, or inside the package; and names of models, which are none."""
 
+import re
 from pathlib import Path
 
 import el4ner
 from el4ner.config.ensemble import Config
-from el4ner.config.members import ServeConfig
+from el4ner.config.members import MemberConfig, ServeConfig
 
 BUNDLED = "bundled:"
 """Prefix of paths that lie inside the package, for instance ``bundled:models/opt``."""
@@ -20,6 +21,16 @@ def absolute_path(path: str, base: Path) -> str:
     return str(bundled_path(path)) if path.startswith(BUNDLED) else str((base / path).resolve())
 
 
+def is_model_name(model: str) -> bool:
+    """Whether a ``model`` can be the name of one that ``el4ner.models`` installs: a word, no path."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model) is not None
+
+
+def model_place(model: str, base: Path) -> str:
+    """A configuration's ``model``: a name as it stands, unless something in the folder ``base`` is called so; else a path."""
+    return model if is_model_name(model) and not (base / model).exists() else absolute_path(model, base)
+
+
 def with_absolute_paths(config: Config, base: Path) -> Config:
     """The configuration with its relative paths taken from ``base``."""
 
@@ -27,15 +38,16 @@ def with_absolute_paths(config: Config, base: Path) -> Config:
         return None if path is None else absolute_path(path, base)
 
     def serve(section: ServeConfig | None) -> ServeConfig | None:
-        paths = {"model": resolve(section.model), "adapter": resolve(section.adapter)} if section else {}
+        paths = {"model": model_place(section.model, base), "adapter": resolve(section.adapter)} if section else {}
         return section.model_copy(update=paths) if section else None
 
-    members = tuple(
-        member.model_copy(update={"serve": serve(member.serve)})
-        if member.engine == "vllm"
-        else member.model_copy(update={"model": resolve(member.model), "adapter": resolve(member.adapter)})
-        for member in config.members
-    )
+    def member(section: MemberConfig) -> MemberConfig:
+        if section.engine == "vllm":
+            return section.model_copy(update={"serve": serve(section.serve)})
+        place = model_place if section.engine == "local" else absolute_path
+        return section.model_copy(update={"model": place(section.model, base), "adapter": resolve(section.adapter)})
+
+    members = tuple(member(section) for section in config.members)
     embedder = config.embedder.model_copy(update={"path": resolve(config.embedder.path)})
     pool_path = "bundled:pool.jsonl" if config.pool.path == "bundled:pool" else config.pool.path
     pool = config.pool.model_copy(update={"path": resolve(pool_path), "index": resolve(config.pool.index)})
