@@ -29,7 +29,7 @@ def _plan(options: argparse.Namespace) -> int:
     from el4ner.serving.table import plan_text
 
     config = load_config(options.config)
-    print(plan_text(make_plan(config, gpus=options.gpus, cpu=options.cpu), config))
+    print(plan_text(make_plan(config, gpus=options.gpus, cpu=options.cpu, sizes_suffice=True), config))
     return OK
 
 

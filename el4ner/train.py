@@ -14,6 +14,7 @@ from el4ner.environment import go_offline
 go_offline()
 
 from el4ner.commands import OK, run_command  # noqa: E402
+from el4ner.config import model_place  # noqa: E402
 from el4ner.devices import check_device  # noqa: E402
 from el4ner.errors import ConfigError  # noqa: E402
 from el4ner.learn.config import TrainConfig, load_train_config  # noqa: E402
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> int:
         config = load_train_config(options.config, options.data_root, options.data)
         changed: dict[str, Any] = {key: value for key in ("model", "output") if (value := getattr(options, key))}
+        if options.model:
+            changed["model"] = model_place(options.model, Path())
         if options.task is not None:
             changed["tasks"] = config.tasks.only(options.task)
         train(config.model_copy(update=changed), resume=options.resume, dry_run=options.dry_run)
@@ -72,6 +75,7 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     work = output.with_name(output.name + ".work")
     if not (resume or dry_run) and any(work.glob("checkpoint-*")):
         raise ConfigError(f"{work} holds checkpoints of an earlier run; go on with --resume, or remove that folder")
+    config = _with_folder(config)
     check_model_folder(Path(config.model))
     if config.device != "auto":
         check_device(config.device, "training")
@@ -97,6 +101,21 @@ def train(config: TrainConfig, *, resume: bool = False, dry_run: bool = False) -
     write_tuned(output, read_tuned(config.model), tuned_on(config))
     shutil.rmtree(work, ignore_errors=True)
     print(json.dumps({"output": str(output), **figures, **sets.counts}))
+
+
+def _with_folder(config: TrainConfig) -> TrainConfig:
+    """The configuration with the folder of its model where it has a name, and whom to name for it.
+
+    Raises:
+        El4nerError: a name that is not installed, or unknown.
+    """
+    from el4ner.models.registry import registry
+    from el4ner.models.resolve import weights_folder
+
+    entry = registry().get(config.model)
+    credit = f"{entry.title} by {entry.maker}, {entry.licence.name}" if entry else ""
+    changed = {"model": str(weights_folder(config.model)), "base_credit": config.base_credit or credit}
+    return config.model_copy(update=changed)
 
 
 def _checked_outline(config: TrainConfig) -> Any:
@@ -134,8 +153,10 @@ def _estimate(outlined: Any, config: TrainConfig, sets: "Sets") -> "Estimate":
 
 def _merge(options: argparse.Namespace) -> int:
     from el4ner.learn.merging import merge
+    from el4ner.models.resolve import weights_folder
 
-    base = merge(options.adapter, options.output, options.model, options.dtype)
+    model = weights_folder(model_place(options.model, Path())) if options.model else None
+    base = merge(options.adapter, options.output, model, options.dtype)
     print(json.dumps({"output": str(options.output), "base": str(base)}))
     return OK
 
@@ -189,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="YAML list of labelled files in place of the configuration's"
     )
-    parser.add_argument("--model", help="tune this folder instead of the configuration's")
+    parser.add_argument("--model", help="tune this folder or name instead of the configuration's")
     parser.add_argument("--output", help="write to this folder instead of the configuration's")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="check everything, show needs and first example")
@@ -202,7 +223,7 @@ def _merge_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--adapter", type=Path, required=True, help="folder that training wrote")
     parser.add_argument("--output", type=Path, required=True, help="folder for the merged model")
-    parser.add_argument("--model", type=Path, help="folder of the base; default: the one that the adapter names")
+    parser.add_argument("--model", help="folder or name of the base; default: the folder that the adapter names")
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the result; default: the base's"
     )

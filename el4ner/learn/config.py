@@ -13,6 +13,7 @@ from el4ner.config import (
     MrcConfig,
     Section,
     absolute_path,
+    model_place,
     read_yaml,
     validate,
     with_files,
@@ -168,7 +169,8 @@ class TrainConfig(Section):
     """The whole configuration of a training run."""
 
     model: str = Field(
-        description="Folder of the causal language model to tune; relative to the configuration, or bundled:models/NAME."
+        description="Folder of the causal language model to tune, relative to the configuration; bundled:models/NAME; or a name "
+        "of el4ner.models."
     )
     output: str = Field(description="Folder for the tuned model (or adapter) and its card; relative as well.")
     title: str = Field(default="", description="Name on the model card.")
@@ -268,5 +270,5 @@ def load_train_config(path: Path, data_root: Path | None = None, data: Path | No
         raise ConfigError(
             f"{path}: {len(missing)} data file(s) missing, first {missing[0]}; give their folder with --data-root"
         )
-    places = {"model": absolute_path(config.model, path.parent), "output": absolute_path(config.output, path.parent)}
+    places = {"model": model_place(config.model, path.parent), "output": absolute_path(config.output, path.parent)}
     return config.model_copy(update={"data": placed, **places})

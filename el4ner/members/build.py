@@ -68,6 +68,9 @@ def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages
         return GgufMember(member, turns)
     check_device(member.device, f"member {member.name}")
     from el4ner.members.local import LocalMember, cpu_threads
+    from el4ner.models.resolve import file_to_run
+
+    member = member.model_copy(update={"model": str(file_to_run(member.model))})
 
     on_cpu = sum(other.engine == "local" and other.device == "cpu" for other in config.members)
     return LocalMember(member, threads=cpu_threads(on_cpu) if member.device == "cpu" else 0)

@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from el4ner.config import MemberConfig
@@ -20,6 +19,7 @@ from el4ner.members.neutralise import KNOWN_SPECIALS, neutralise, specials_in
 from el4ner.members.outages import Outages
 from el4ner.members.replies import read_answer, read_choice, read_models
 from el4ner.members.structured import structured_outputs
+from el4ner.models.resolve import tokenizer_folder
 
 TOP_LOGPROBS = 20
 """Alternatives asked for at each token: the most that vLLM gives unless its max_logprobs is raised."""
@@ -58,7 +58,7 @@ class VllmMember:
     ) -> None:
         self.name = config.name
         self._config = config
-        own = specials_in(Path(config.serve.model)) if config.serve else ()
+        own = specials_in(tokenizer_folder(config.serve.model)) if config.serve else ()
         self._specials = tuple(dict.fromkeys((*specials, *own)))
         url = check_endpoint(config.name, config.endpoint or "", allow_hosts)
         policy = RetryPolicy(config.retries, backoff_s, config.timeout_s)

@@ -29,14 +29,14 @@ STOP_S = 90.0
 """Patience with a supervisor that is to end, seconds: it ends its servers one after the other."""
 
 
-def make_plan(config: Config, *, gpus: str | None, cpu: bool) -> Plan:
-    """The plan for the cards named, those installed, or the CPU.
+def make_plan(config: Config, *, gpus: str | None, cpu: bool, sizes_suffice: bool = False) -> Plan:
+    """The plan for the cards named, those installed, or the CPU; ``sizes_suffice``: see ``servers``.
 
     Raises:
         El4nerError: it cannot be served, or does not fit.
     """
     devices: tuple[Device, ...] = machine() if cpu else parse_cards(gpus) if gpus else installed_cards()
-    return place(servers(config, on_cpu=cpu), devices, config.serving.memory_share)
+    return place(servers(config, on_cpu=cpu, sizes_suffice=sizes_suffice), devices, config.serving.memory_share)
 
 
 def supervise(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], None]) -> int:

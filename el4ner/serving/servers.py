@@ -10,7 +10,7 @@ from el4ner.errors import ConfigError
 from el4ner.members.guard import check_endpoint, is_loopback
 from el4ner.serving.adapters import Adapter, read_adapter
 from el4ner.serving.memory import Asked
-from el4ner.serving.shape import ModelFolder, read_model
+from el4ner.serving.shape import ModelFolder, find_model
 
 PLANNED = {
     "--model", "--served-model-name", "--host", "--port", "--uds", "--api-key", "--dtype", "--max-model-len", "--max-num-seqs",
@@ -56,8 +56,13 @@ class Server:
         return f"http://{self.host}:{self.port}/v1"
 
 
-def servers(config: Config, *, on_cpu: bool) -> tuple[Server, ...]:
+def servers(config: Config, *, on_cpu: bool, sizes_suffice: bool = False) -> tuple[Server, ...]:
     """The servers that this configuration wants on this machine, in the members' order.
+
+    Args:
+        config: the configuration.
+        on_cpu: whether they compute there.
+        sizes_suffice: models of the registry may be missing here: for a plan that starts nothing.
 
     Raises:
         ConfigError: no member has a ``serve`` section, or members of one endpoint contradict each other.
@@ -69,7 +74,7 @@ def servers(config: Config, *, on_cpu: bool) -> tuple[Server, ...]:
             groups.setdefault(_address(member)[1], []).append(member)
     if not groups:
         raise ConfigError("no member has a serve section, so there is nothing to serve; add serve: {model: FOLDER}")
-    return tuple(_server(group, on_cpu=on_cpu) for group in groups.values())
+    return tuple(_server(group, on_cpu=on_cpu, sizes_suffice=sizes_suffice) for group in groups.values())
 
 
 def dtype_of(setting: Literal["auto", "float32", "bfloat16", "float16"], stored: str, *, on_cpu: bool) -> str:
@@ -79,11 +84,11 @@ def dtype_of(setting: Literal["auto", "float32", "bfloat16", "float16"], stored:
     return "bfloat16" if stored == "float32" and not on_cpu else stored
 
 
-def _server(group: list[MemberConfig], *, on_cpu: bool) -> Server:
+def _server(group: list[MemberConfig], *, on_cpu: bool, sizes_suffice: bool) -> Server:
     first = group[0]
     settings = _agreed(group)
     host, port = _address(first)
-    model = read_model(Path(settings.model))
+    model = find_model(settings.model, sizes_suffice=sizes_suffice)
     adapters = {m.model: read_adapter(Path(m.serve.adapter), model) for m in group if m.serve and m.serve.adapter}
     bases = [member.model for member in group if member.serve and not member.serve.adapter]
     if len(set(bases)) > 1 or set(bases) & set(adapters) or len(bases) + len(adapters) < len(group):

@@ -1,12 +1,15 @@
 """The numbers of a model that decide its memory, from its ``config.json`` and the headers of its weights."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from el4ner.errors import ModelError
+from el4ner.models.registry import Entry
+from el4ner.models.resolve import known_entry, tokenizer_folder, weights_folder
 from el4ner.models.weights import check_model_folder
 from el4ner.serving.tensors import Tensor, read_tensors
 
@@ -111,11 +114,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder that passed all checks, with its shape and weights."""
+    """A folder that passed all checks, with its shape and weights; or one to be, as the registry has it.
+
+    Attributes:
+        known_as: name in the registry, where the numbers are from there because the folder is not here.
+    """
 
     path: Path
     shape: ModelShape
     weights: Weights
+    known_as: str | None = None
 
 
 def read_model(folder: Path) -> ModelFolder:
@@ -127,14 +135,48 @@ def read_model(folder: Path) -> ModelFolder:
     check_model_folder(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     shape = read_shape(config, str(folder / "config.json"))
-    if not _has_chat_template(folder):
-        raise ModelError(
-            f"{folder} has no chat template, and members are asked by chat; use an instruction-tuned model"
-        )
+    _check_template(_has_chat_template(folder), str(folder))
     tensors = read_tensors(folder)
     # A tied model may store its output embeddings all the same; they are not loaded twice.
     loaded = [t for t in tensors if not (shape.tied and t.name.startswith("lm_head."))]
     return ModelFolder(folder, shape, Weights(tuple(loaded)))
+
+
+def find_model(model: str, *, sizes_suffice: bool) -> ModelFolder:
+    """The model that a ``serve`` section names by path or by name.
+
+    Args:
+        model: a folder, or a name of ``el4ner.models``.
+        sizes_suffice: a model of the registry that is not here is given with the registry's numbers; else it is an error.
+
+    Raises:
+        ConfigError: the name is not installed, or unknown.
+        ModelError: the folder cannot be served.
+    """
+    entry, folder = known_entry(model), tokenizer_folder(model)
+    if sizes_suffice and entry is not None and not folder.exists():
+        _check_template(entry.template != "none", entry.name)
+        return _of_registry(entry, folder)
+    return read_model(weights_folder(model))
+
+
+def _of_registry(entry: Entry, folder: Path) -> ModelFolder:
+    known = entry.shape
+    dtype = "float16" if entry.file and entry.architecture != "Gemma3ForCausalLM" else "bfloat16"
+    shape = ModelShape(
+        entry.architecture, known.layers, known.hidden, known.heads, known.kv_heads, known.head_dim, known.intermediate,
+        known.vocabulary, entry.context, known.window, None, dtype, known.tied, quantised=False,
+    )  # fmt: skip
+    shapes = {"embed_tokens": (known.vocabulary, known.hidden), "linear": (known.linear // known.hidden, known.hidden)}
+    shapes |= {} if known.tied else {"lm_head": (known.vocabulary, known.hidden)}
+    tensors = [Tensor(name, "BF16", size, 2 * math.prod(size)) for name, size in shapes.items()]
+    rest = Tensor("norms and biases", "BF16", (known.rest,), 2 * known.rest)
+    return ModelFolder(folder, shape, Weights((*tensors, rest)), known_as=entry.name)
+
+
+def _check_template(there: bool, where: str) -> None:
+    if not there:
+        raise ModelError(f"{where} has no chat template, and members are asked by chat; use an instruction-tuned model")
 
 
 def _has_chat_template(folder: Path) -> bool:

@@ -36,6 +36,8 @@ def remarks(plan: Plan, config: Config) -> list[str]:
             lines.append(f"{server.name}: one server for {', '.join(server.members)}")
         for name, adapter in server.adapters.items():
             lines.append(f"{server.name}: adapter {name}, rank {adapter.rank} (served as {server.asked.rank})")
+        if server.model.known_as:
+            lines.append(f"{server.name}: not here yet; sizes of {server.model.known_as} from el4ner's registry")
         if placed.replicas > 1:
             lines.append(f"{server.name}: {placed.replicas} copies behind port {server.port}, balanced by load")
         if server.key_env is None:
