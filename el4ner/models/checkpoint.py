@@ -72,5 +72,7 @@ def row_blocks(tensor: gguf.ReaderTensor) -> Iterator[NDArray[np.float32]]:
     """The values of a tensor in float32, some rows at a time, so that a large one is never whole in memory."""
     shape = shape_of(tensor)
     rows = max(1, _CHUNK // int(np.prod(shape[1:]))) if len(shape) > 1 else shape[0]
+    data = np.asarray(tensor.data)  # slices of a memory map itself are slow
     for start in range(0, shape[0], rows):
-        yield gguf.quants.dequantize(tensor.data[start : start + rows], tensor.tensor_type).astype(np.float32)
+        values = gguf.quants.dequantize(data[start : start + rows], tensor.tensor_type)
+        yield values.astype(np.float32, copy=False)

@@ -56,7 +56,8 @@ def get(entry: Entry, wheels: Path | None = None, *, say: Say, watch: store.Watc
         if record and record.sha256 == file.sha256 and not damaged:
             say(f"{entry.name} is in {store.home(entry.name)} already")
             return False
-        if damaged:
+        if damaged or not record:
+            store.check_ours(entry.name)
             _salvage(store.home(entry.name) / store.MODEL, target)
             store.forget(entry.name)
         there = min(target.stat().st_size, file.size) if target.exists() else 0
@@ -85,6 +86,7 @@ def bring(path: Path, name: str, *, accepted: bool, say: Say) -> None:
     with store.lock(name, say) as work, _disk_errors(name):
         if store.installed(name):
             raise ConfigError(f"{name} is installed already; take another --name, or remove {store.home(name)} first")
+        store.check_ours(name)
         shutil.rmtree(work)
         (work / store.SAFETENSORS).mkdir(parents=True)
         if path.stat().st_dev != work.stat().st_dev:
@@ -100,8 +102,8 @@ def _finish(name: str, source: str, entry: Entry | None, paths: list[str], say: 
     if entry and entry.run_as and store.MODEL in paths:
         requantise(work / store.MODEL, work / store.RUN, entry.run_as)
         paths = [*paths, store.RUN]
-    (work / "README.md").write_text(card(name, source, entry), encoding="utf-8")
-    store.publish(name, source, [*paths, "README.md"])
+    (work / store.CARD).write_text(card(name, source, entry), encoding="utf-8")
+    store.publish(name, source, [*paths, store.CARD])
     shutil.rmtree(work)
     say(f"{name}: installed in {store.home(name)}; a configuration says model: {name}")
 
@@ -137,8 +139,8 @@ def _folder_files(folder: Path, entry: Entry | None, say: Say) -> dict[str, Path
 
 
 def _salvage(damaged: Path, target: Path) -> None:
-    """Let the parts of a damaged file that are whole need no second download."""
-    if damaged.is_file() and not target.exists():
+    """Let the parts of a damaged file that are whole need no second download; a file that is also somebody else's is left."""
+    if damaged.is_file() and not target.exists() and damaged.stat().st_nlink == 1:
         damaged.replace(target)
 
 

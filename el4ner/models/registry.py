@@ -151,7 +151,7 @@ def entry_of(name: str, also: Iterable[str] = ()) -> Entry:
     """
     if name in registry():
         return registry()[name]
-    near = difflib.get_close_matches(name.lower(), [*registry(), *also], n=3, cutoff=0.4)
+    near = difflib.get_close_matches(name.lower(), {*registry(), *also}, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else "no name is like it."
     raise ConfigError(
         f"{name} is no model that el4ner knows, nor a file or folder here; {hint} All names: python -m el4ner.models list"

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from el4ner.errors import ModelError
 
 RECORD = "el4ner-model.json"
-MODEL, RUN, SAFETENSORS = "model.gguf", "run.gguf", "safetensors"
-"""In a model's folder: the file as published, the one to run if that is another, and the folder for Transformers."""
+MODEL, RUN, SAFETENSORS, CARD = "model.gguf", "run.gguf", "safetensors", "README.md"
+"""In a model's folder: the file as published, the one to run if that is another, the folder for Transformers, the card."""
 Watch = Callable[[int], None]
 """Is told of bytes that are done."""
 CHUNK = 1 << 20
@@ -105,6 +105,17 @@ def publish(name: str, source: str, paths: Iterable[str]) -> None:
             )
         (work / top).replace(place / top)
     _write_record(Installed(name, source, files))
+
+
+def check_ours(name: str) -> None:
+    """Refuse to touch a folder that was not made here.
+
+    Raises:
+        ModelError: the model's folder has no record, and holds what no cut installation leaves.
+    """
+    ours = {RECORD, MODEL, RUN, SAFETENSORS, CARD}
+    if not (home(name) / RECORD).exists() and home(name).exists() and {p.name for p in home(name).iterdir()} - ours:
+        raise ModelError(f"{home(name)} is there, but not from el4ner; move it away, or give its path as model")
 
 
 def forget(name: str) -> None:

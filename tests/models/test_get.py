@@ -299,6 +299,18 @@ def test_the_registrys_name_is_for_the_registrys_file(
     assert install(tiny) == [f"tiny is in {store.home('tiny')} already"]
 
 
+def test_mending_never_writes_into_what_was_brought(
+    tiny: Path, models: Path, gguf_data: bytes, tmp_path: Path, downloads: list[str]
+):
+    theirs = tmp_path / "same.gguf"
+    theirs.write_bytes(gguf_data)
+    brought(theirs, "tiny")
+    theirs.write_bytes(b"theirs, changed later")
+    install(tiny)
+    assert theirs.read_bytes() == b"theirs, changed later"
+    assert (models / "tiny" / "model.gguf").read_bytes() == gguf_data
+
+
 def test_a_folder_is_taken_in_without_pickles_and_code(tiny: Path, models: Path, folder: Path):
     said = brought(folder, "far")
     assert "left out, being neither safetensors nor settings: modeling.py, pytorch_model.bin" in said

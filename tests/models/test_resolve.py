@@ -124,7 +124,7 @@ def test_what_is_missing_is_said_with_the_command_that_gets_it(model: str, said:
 def test_an_installed_name_is_proposed_too(tiny: Path, gguf_data: bytes, tmp_path: Path):
     (tmp_path / "t.gguf").write_bytes(gguf_data)
     take(tmp_path / "t.gguf", "hospital-llm")
-    with pytest.raises(ConfigError, match="did you mean hospital-llm"):
+    with pytest.raises(ConfigError, match=r"did you mean hospital-llm\?"):
         file_to_run("hospital-lm")
 
 
