@@ -16,6 +16,7 @@ from el4ner.members.store import AnswerStore
 from el4ner.members.tuned import check_labels
 from el4ner.members.turns import Turns
 from el4ner.members.vllm import VllmMember
+from el4ner.models.resolve import file_to_run
 
 
 def build_members(config: Config, meter: Meter, store: AnswerStore | None = None) -> dict[str, Member]:
@@ -25,6 +26,7 @@ def build_members(config: Config, meter: Meter, store: AnswerStore | None = None
         ConfigError: an endpoint, a key or a device is not usable, or tuned members are asked about labels they never saw.
         ModelError: a model folder cannot be used.
     """
+    config = _with_files(config)
     check_labels(config)
     outages = Outages(spare=_spare(config), patience_s=config.batch.patience_s)
     turns = Turns(SLOTS)
@@ -50,6 +52,15 @@ async def check_members(config: Config) -> None:
                 await member.close()
 
 
+def _with_files(config: Config) -> Config:
+    """The configuration with the files of its local members in place of registry names."""
+    members = tuple(
+        member.model_copy(update={"model": str(file_to_run(member.model))}) if member.engine == "local" else member
+        for member in config.members
+    )
+    return config.model_copy(update={"members": members})
+
+
 def _spare(config: Config) -> int:
     """Members that may be missing in any language that has enough of them at all."""
     quorum = config.batch.quorum
@@ -68,9 +79,6 @@ def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages
         return GgufMember(member, turns)
     check_device(member.device, f"member {member.name}")
     from el4ner.members.local import LocalMember, cpu_threads
-    from el4ner.models.resolve import file_to_run
-
-    member = member.model_copy(update={"model": str(file_to_run(member.model))})
 
     on_cpu = sum(other.engine == "local" and other.device == "cpu" for other in config.members)
     return LocalMember(member, threads=cpu_threads(on_cpu) if member.device == "cpu" else 0)
