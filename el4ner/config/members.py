@@ -112,7 +112,10 @@ class MemberConfig(Section):
         "candidates and its votes on all candidates; see the section mrc.",
     )
     revision: str | None = Field(default=None, description="Revision of the weights; part of the cache key.")
-    adapter: str | None = Field(default=None, description="local: folder of a PEFT adapter to put on the model.")
+    adapter: str | None = Field(
+        default=None,
+        description="local: folder of a PEFT adapter to put on the model; a LoRA where that is a GGUF file.",
+    )
     endpoint: str | None = Field(default=None, description="vllm: base URL, for instance http://127.0.0.1:8001/v1.")
     api_key_env: str | None = Field(default=None, description="vllm: environment variable that holds the API key.")
     prompt_style: str = Field(

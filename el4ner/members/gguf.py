@@ -9,11 +9,13 @@ from el4ner.config import MemberConfig
 from el4ner.errors import ConfigError
 from el4ner.members.base import Answer, Choice, Request
 from el4ner.members.endpoint import Endpoint, RetryPolicy
+from el4ner.members.gguf_adapter import check_adapter, converted
 from el4ner.members.gguf_header import GgufHeader, read_header
 from el4ner.members.llamacpp import LlamaCpp
 from el4ner.members.llamacpp_server import LocalServer, start_server
 from el4ner.members.neutralise import KNOWN_SPECIALS
 from el4ner.members.turns import Turns
+from el4ner.models.weights import hash_folder
 from el4ner.prompts.chat import ChatTemplate
 
 _CONTEXT = 4096
@@ -31,7 +33,7 @@ class GgufMember:
 
     Raises:
         ConfigError: the configuration asks for a device that this engine has not.
-        ModelError: the file is no GGUF file.
+        ModelError: the file is no GGUF file, or the adapter does not fit it.
     """
 
     def __init__(self, config: MemberConfig, turns: Turns) -> None:
@@ -43,15 +45,18 @@ class GgufMember:
         self.name = config.name
         self._config = config
         self._path = Path(config.model)
+        self._adapter = Path(config.adapter) if config.adapter else None
         self._turns = turns
         self._header: GgufHeader = read_header(self._path)
+        if self._adapter is not None:
+            check_adapter(self._adapter, self._header)
         self._loading: asyncio.Task[tuple[LocalServer, Endpoint, LlamaCpp]] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights, the adapter and the settings that change answers."""
-        files = [self._path, *([Path(self._config.adapter)] if self._config.adapter else [])]
-        parts = ["llama.cpp", *map(_hash, files), str(self._config.constrain), repr(self._arguments)]
+        adapter = [hash_folder(self._adapter)] if self._adapter else []
+        parts = ["llama.cpp", _hash(self._path), *adapter, str(self._config.constrain), repr(self._arguments)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     async def generate(self, request: Request) -> Answer:
@@ -86,7 +91,7 @@ class GgufMember:
 
     async def _load(self) -> tuple[LocalServer, Endpoint, LlamaCpp]:
         header, config = self._header, self._config
-        adapter = Path(config.adapter) if config.adapter else None
+        adapter = await asyncio.to_thread(converted, self._adapter, header) if self._adapter else None
         server = await asyncio.to_thread(start_server, self._path, header, adapter, _CONTEXT)
         endpoint = Endpoint(self.name, server.url, server.key, concurrency=64, policy=_PATIENCE)
         template = ChatTemplate(header.chat_template, header.bos, header.eos, self._arguments)

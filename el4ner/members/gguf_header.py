@@ -1,11 +1,12 @@
-"""What a GGUF file says of its model: architecture, context, chat template, special tokens.
+"""What a GGUF file says of its model: architecture, context, chat template, special tokens, the shapes of its tensors.
 
 The format's own Python reader builds an array for each of the vocabulary's strings and takes ten seconds for 262 thousand;
 a member needs a few values at its start.
 """
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,8 @@ _CONTROL, _UNKNOWN = 3, 2
 """Token types of the vocabulary that are no text."""
 _MOST_ITEMS = 2**24
 """Longest array that is believed; a damaged count must not take all memory."""
+_MOST_DIMENSIONS = 4
+"""Of a tensor in this format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,9 @@ class GgufHeader:
         bos: text of the token that the tokenizer puts first; None where it puts none.
         eos: text of the end-of-sequence token; None where the file does not say.
         specials: texts of its control tokens.
+        heads: attention heads of a layer; 0 where the file does not say, or layers differ.
+        kv_heads: the same of keys and values.
+        tensors: names to shapes, rows first.
     """
 
     architecture: str
@@ -39,6 +45,9 @@ class GgufHeader:
     bos: str | None
     eos: str | None
     specials: tuple[str, ...]
+    heads: int = 0
+    kv_heads: int = 0
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -49,15 +58,17 @@ def read_header(path: Path) -> GgufHeader:
     """
     try:
         with path.open("rb") as file:
+            count = _begin(file)
             values = _key_values(file)
+            tensors = dict(_tensor(file) for _ in range(count))
     except OSError as error:
         raise ModelError(f"cannot read {path} ({error.strerror or error}); give the path of a GGUF file") from error
     except (struct.error, UnicodeDecodeError, ValueError, KeyError, MemoryError, OverflowError) as error:
         raise ModelError(f"{path} is no complete GGUF file; get or convert it again") from error
-    return _header(values)
+    return _header(values, tensors)
 
 
-def _header(values: dict[str, Any]) -> GgufHeader:
+def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]]) -> GgufHeader:
     tokens = values.get("tokenizer.ggml.tokens", [])
     kinds = values.get("tokenizer.ggml.token_type", [])
     architecture = str(values.get("general.architecture", ""))
@@ -65,6 +76,10 @@ def _header(values: dict[str, Any]) -> GgufHeader:
     def token(key: str) -> str | None:
         place = values.get(f"tokenizer.ggml.{key}_token_id")
         return tokens[place] if isinstance(place, int) and place < len(tokens) else None
+
+    def heads(key: str) -> int:
+        count = values.get(f"{architecture}.attention.{key}", 0)
+        return count if isinstance(count, int) else 0
 
     puts_first = values.get("tokenizer.ggml.add_bos_token", values.get("tokenizer.ggml.model") == "llama")
     return GgufHeader(
@@ -74,13 +89,32 @@ def _header(values: dict[str, Any]) -> GgufHeader:
         bos=token("bos") if puts_first else None,
         eos=token("eos"),
         specials=tuple(text for text, kind in zip(tokens, kinds, strict=False) if kind in (_CONTROL, _UNKNOWN)),
+        heads=heads("head_count"),
+        kv_heads=heads("head_count_kv") or heads("head_count"),
+        tensors=tensors,
     )
 
 
-def _key_values(file: BinaryIO) -> dict[str, Any]:
+def _begin(file: BinaryIO) -> int:
+    """The number of tensors."""
     if file.read(4) != _MAGIC or _number(file, "<I") not in (2, 3):
         raise ValueError("no GGUF")
-    _number(file, "<Q")  # tensors
+    return _bounded(file)
+
+
+def _tensor(file: BinaryIO) -> tuple[str, tuple[int, ...]]:
+    """Name and shape; its type and place are passed over."""
+    name = _string(file)
+    dimensions = _number(file, "<I")
+    if dimensions > _MOST_DIMENSIONS:
+        raise ValueError("damaged count")
+    sizes = [int(_number(file, "<Q")) for _ in range(dimensions)]
+    _number(file, "<I")
+    _number(file, "<Q")
+    return name, tuple(reversed(sizes))
+
+
+def _key_values(file: BinaryIO) -> dict[str, Any]:
     return dict(_key_value(file) for _ in range(_bounded(file)))
 
 
