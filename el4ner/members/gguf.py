@@ -94,9 +94,10 @@ class GgufMember:
         adapter = await asyncio.to_thread(converted, self._adapter, header) if self._adapter else None
         server = await asyncio.to_thread(start_server, self._path, header, adapter, _CONTEXT)
         endpoint = Endpoint(self.name, server.url, server.key, concurrency=64, policy=_PATIENCE)
-        template = ChatTemplate(header.chat_template, header.bos, header.eos, self._arguments)
+        told, first = self._arguments, header.bos if header.puts_bos else None
+        template = ChatTemplate(header.chat_template, header.bos, header.eos, told, puts_bos=header.puts_bos)
         specials = tuple(dict.fromkeys((*KNOWN_SPECIALS, *header.specials)))
-        return server, endpoint, LlamaCpp(self.name, endpoint, template, specials, header.bos, bool(config.constrain))
+        return server, endpoint, LlamaCpp(self.name, endpoint, template, specials, first, bool(config.constrain))
 
 
 def _hash(path: Path) -> str:

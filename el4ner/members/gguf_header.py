@@ -31,9 +31,10 @@ class GgufHeader:
         architecture: for instance ``llama`` or ``qwen2``.
         context: tokens that it was trained for; 0 where the file does not say.
         chat_template: Jinja source; None for a base model.
-        bos: text of the token that the tokenizer puts first; None where it puts none.
+        bos: text of the begin-of-sequence token; None where the file does not say.
         eos: text of the end-of-sequence token; None where the file does not say.
         specials: texts of its control tokens.
+        puts_bos: whether the tokenizer begins a text with ``bos``.
         heads: attention heads of a layer; 0 where the file does not say, or layers differ.
         kv_heads: the same of keys and values.
         tensors: names to shapes, rows first.
@@ -45,6 +46,7 @@ class GgufHeader:
     bos: str | None
     eos: str | None
     specials: tuple[str, ...]
+    puts_bos: bool = False
     heads: int = 0
     kv_heads: int = 0
     tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -86,9 +88,10 @@ def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]]) -> Gguf
         architecture=architecture,
         context=int(values.get(f"{architecture}.context_length", 0)),
         chat_template=values.get("tokenizer.chat_template") or None,
-        bos=token("bos") if puts_first else None,
+        bos=token("bos"),
         eos=token("eos"),
         specials=tuple(text for text, kind in zip(tokens, kinds, strict=False) if kind in (_CONTROL, _UNKNOWN)),
+        puts_bos=bool(puts_first),
         heads=heads("head_count"),
         kv_heads=heads("head_count_kv") or heads("head_count"),
         tensors=tensors,

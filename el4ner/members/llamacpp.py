@@ -24,6 +24,7 @@ BIAS = 100.0
 _LEAST = 1e-38
 """A probability that the server rounds to 0 is at most this."""
 Path = tuple[int, ...]
+Prompt = Sequence[str | int]
 
 
 class LlamaCpp:
@@ -65,7 +66,8 @@ class LlamaCpp:
         end = self._template.end
         grammar = self._grammar(request)
         held = {"grammar": grammar} if grammar else {"stop": [end]}
-        body = {**GREEDY, "prompt": self._prompt(request.messages), "n_predict": request.max_tokens, **held}
+        prompt = await self._prompt(request.messages)
+        body = {**GREEDY, "prompt": prompt, "n_predict": request.max_tokens, **held}
         answer, latency_s = await self._endpoint.post("/completion", body, _read_answer)
         if answer.finish_reason == "length" and 0 < answer.usage.answer_tokens < request.max_tokens:
             raise ContextOverflowError(self._name, "the context ended before the answer; use smaller windows")
@@ -82,7 +84,7 @@ class LlamaCpp:
             ContextOverflowError: the prompt does not fit into the context.
             MemberError: the server does not answer in the expected form.
         """
-        prompt = self._prompt(request.messages)
+        prompt = await self._prompt(request.messages)
         paths = {choice: await self._tokenise(choice + self._template.end) for choice in request.choices}
         log_probs = dict.fromkeys(request.choices, 0.0)
         usage = Usage()
@@ -95,10 +97,10 @@ class LlamaCpp:
         label = max(log_probs, key=lambda choice: log_probs[choice])
         return Choice(label, log_probs, usage)
 
-    async def _next_tokens(self, prompt: str, node: Path, tokens: Sequence[int]) -> tuple[dict[int, float], Usage]:
+    async def _next_tokens(self, prompt: Prompt, node: Path, tokens: Sequence[int]) -> tuple[dict[int, float], Usage]:
         """The log-probability of each of some tokens to come next, among them alone."""
         body = {
-            "prompt": [prompt, *node],
+            "prompt": [*prompt, *node],
             "n_predict": 1,
             "temperature": 1.0,
             "samplers": ["temperature"],
@@ -113,12 +115,15 @@ class LlamaCpp:
         total = math.log(sum(math.exp(chance) for chance in chances.values()))
         return {token: chance - total for token, chance in chances.items()}, Usage(usage.prompt_tokens, 1, latency_s)
 
-    def _prompt(self, messages: Sequence[Message]) -> str:
+    async def _prompt(self, messages: Sequence[Message]) -> Prompt:
+        """What the server is to read: text, to which it adds the first token itself, or tokens where the template has none."""
         safe = [Message(m.role, neutralise(m.content, self._specials)) for m in messages]
         try:
-            return self._template.render(safe).removeprefix(self._puts_bos or "")
+            text = self._template.render(safe)
         except TemplateError as error:
             raise MemberError(self._name, str(error)) from error
+        first = self._puts_bos or ""
+        return [text.removeprefix(first)] if text.startswith(first) else await self._ids(text)
 
     def _grammar(self, request: Request) -> str | None:
         if not self._constrain:
@@ -133,9 +138,14 @@ class LlamaCpp:
 
     async def _tokenise(self, text: str) -> Path:
         if text not in self._tokens:
-            body = {"content": text, "add_special": False, "parse_special": True}
-            self._tokens[text], _ = await self._endpoint.post("/tokenize", body, _read_tokens)
+            self._tokens[text] = await self._ids(text)
         return self._tokens[text]
+
+    async def _ids(self, text: str) -> Path:
+        ids, _ = await self._endpoint.post(
+            "/tokenize", {"content": text, "add_special": False, "parse_special": True}, _read_tokens
+        )
+        return ids
 
 
 def _branchings(paths: Iterable[Path]) -> list[Path]:

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import jinja2
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from el4ner.errors import TemplateError
@@ -41,6 +41,8 @@ class ChatTemplate:
         bos: the text of its begin-of-sequence token; None: it has none.
         eos: the text of its end-of-sequence token.
         arguments: further variables of the template, for instance ``{"enable_thinking": False}``.
+        puts_bos: whether the tokenizer begins a text with ``bos``; where it does not, plain prompts go without, while a
+            template says itself where it wants one.
 
     Raises:
         TemplateError: the template is no valid Jinja.
@@ -52,10 +54,20 @@ class ChatTemplate:
         bos: str | None = None,
         eos: str | None = None,
         arguments: Mapping[str, Any] | None = None,
+        *,
+        puts_bos: bool = True,
     ) -> None:
         self.plain = source is None
         self._template = _PLAIN if source is None else _compiled(source)
-        self._variables = {"bos_token": bos or "", "eos_token": eos or "", **(arguments or {})}
+        begins = bos if puts_bos or not self.plain else None
+        # Templates ask whether these are none, and what is not defined is not none.
+        self._variables: dict[str, Any] = {
+            "tools": None,
+            "documents": None,
+            "bos_token": begins or "",
+            "eos_token": eos or "",
+        }
+        self._variables |= arguments or {}
 
     def render(self, messages: Sequence[Message], *, answered: bool = False) -> str:
         """The prompt up to where the answer begins; ``answered``: the last message is an answer, and its end is written too.
@@ -64,7 +76,8 @@ class ChatTemplate:
             TemplateError: the template refuses the conversation.
         """
         taken = messages if self.takes_system else _merged(messages)
-        return self._render([{"role": m.role, "content": m.content} for m in taken], not answered)
+        written = self._render([{"role": m.role, "content": m.content} for m in taken], not answered)
+        return written if answered else written + self._lead
 
     @cached_property
     def takes_system(self) -> bool:
@@ -89,6 +102,18 @@ class ChatTemplate:
         sign = _CONTROL.match(self._render(turns, prompt=False).partition(_ANSWER)[2])
         return sign.group(1) if sign else str(self._variables["eos_token"])
 
+    @cached_property
+    def _lead(self) -> str:
+        """Line ends that the template writes before an answer, but not at the end of a prompt: GLM's, for instance."""
+        asked = _turns(user=_USER)
+        try:
+            prompt = self._render(asked, prompt=True)
+            answered = self._render([*asked, *_turns(assistant=_ANSWER)], prompt=False)
+        except TemplateError:
+            return ""
+        between = answered.removeprefix(prompt).partition(_ANSWER)[0]
+        return "" if between.strip("\n") else between
+
     def _render(self, turns: Sequence[Mapping[str, str]], prompt: bool) -> str:
         try:
             return self._template.render(messages=turns, add_generation_prompt=prompt, **self._variables)
@@ -98,10 +123,22 @@ class ChatTemplate:
             ) from error
 
 
+class _Generation(Extension):
+    """Lets templates mark what a model writes, as those for training do; the marks change nothing."""
+
+    tags = {"generation"}  # noqa: RUF012 (Jinja declares it so)
+
+    def parse(self, parser: Any) -> Any:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
 @lru_cache(maxsize=64)
 def _compiled(source: str) -> jinja2.Template:
     """A template in a sandbox, with the names that the templates of public models use."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
     environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
     try:

@@ -17,7 +17,7 @@ from el4ner.members.turns import Turns
 from el4ner.prompts.formats import answer_format
 from el4ner.prompts.grammar import ListForm
 from el4ner.prompts.messages import Message
-from tests.members.tiny_gguf import write_tiny_gguf
+from tests.members.tiny_gguf import CHATML, tokens_of, write_tiny_gguf
 
 TEXT = "Ada Lovelace wrote to Karl in Paris, 北京 and Zürich 🙂."
 ASKED = (Message("system", "Find names."), Message("user", TEXT))
@@ -112,6 +112,20 @@ def test_control_tokens_in_a_text_stay_text(chat_model):
     (answer,) = ask(chat_model, Request("extract", (Message("user", text),), 200, copy_of=text))
     assert answer.finish_reason == "stop" and "<|im_end|>" not in answer.text
     assert len(answer.text.replace("[[", "").replace("]]", "")) == len(text)
+
+
+@pytest.mark.parametrize("puts_bos", [True, False])
+@pytest.mark.parametrize(("template", "first"), [(CHATML, False), ("{{ bos_token }}" + CHATML, True), (None, None)])
+def test_the_first_token_is_there_once_and_only_where_it_belongs(tmp_path, template, first, puts_bos):
+    path = write_tiny_gguf(tmp_path / "model.gguf", template=template, puts_bos=puts_bos)
+    asked = (Message("user", "Ada"),)
+    choice, answer = ask(
+        path, Request("classify", asked, 8, choices=("a", "b")), Request("extract", asked, 8, copy_of="Ada")
+    )
+    plain = template is None
+    written = "### Input\nAda\n\n### Output\n" if plain else "<|im_start|>user\nAda<|im_end|>\n<|im_start|>assistant\n"
+    expected = len(tokens_of(written)) + (puts_bos if plain else first)
+    assert choice.usage.prompt_tokens == answer.usage.prompt_tokens == expected
 
 
 def test_a_prompt_longer_than_the_context_is_an_overflow(tmp_path):

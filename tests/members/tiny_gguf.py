@@ -17,8 +17,10 @@ VOCABULARY = 259
 CONTROL = {"<|im_start|>": 256, "<|im_end|>": 257}
 
 
-def write_tiny_gguf(path: Path, template: str | None = CHATML, seed: int = 0, context: int = 2048) -> Path:
-    """A Llama; ``template`` None makes a base model."""
+def write_tiny_gguf(
+    path: Path, template: str | None = CHATML, seed: int = 0, context: int = 2048, *, puts_bos: bool = False
+) -> Path:
+    """A Llama; ``template`` None makes a base model. ``puts_bos``: whether texts begin with its first control token."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_embedding_length(HIDDEN)
     writer.add_block_count(LAYERS)
@@ -27,6 +29,7 @@ def write_tiny_gguf(path: Path, template: str | None = CHATML, seed: int = 0, co
     writer.add_head_count_kv(HEADS)
     writer.add_rope_dimension_count(HIDDEN // HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_add_bos_token(puts_bos)
     return _written(writer, path, template, context, _random_tensors(np.random.default_rng(seed)))
 
 
@@ -46,6 +49,7 @@ def write_gguf_of(model: Any, path: Path, template: str | None = CHATML) -> Path
     writer.add_rope_dimension_count(head_size)
     writer.add_rope_freq_base(rope.get("full_attention", rope)["rope_theta"])
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_add_bos_token(False)
     if architecture == "gemma3":
         writer.add_sliding_window(config.sliding_window)
     return _written(
@@ -71,7 +75,6 @@ def _written(
     writer.add_token_merges(["t h"])
     writer.add_eos_token_id(257)
     writer.add_bos_token_id(256)
-    writer.add_add_bos_token(False)
     if template is not None:
         writer.add_chat_template(template)
     for name, tensor in tensors.items():

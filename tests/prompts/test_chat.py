@@ -57,6 +57,26 @@ def test_a_base_model_gets_the_same_content_as_plain_text():
     assert written.startswith(solved) and solved.endswith("Two" + PLAIN_END)
 
 
+def test_line_ends_before_each_answer_belong_to_the_prompt():
+    template = ChatTemplate(GLM.replace("<|assistant|>\n{% endif %}", "<|assistant|>{% endif %}"))
+    assert template.render(TALK).endswith("<|assistant|>\nTwo<|user|>\nThree<|assistant|>\n")
+    assert ChatTemplate(GLM).render(TALK) == template.render(TALK)
+
+
+def test_plain_prompts_begin_with_a_token_only_where_the_tokenizer_puts_it():
+    assert ChatTemplate(None, bos="<bos>", puts_bos=False).render(TALK).startswith("Rules")
+    assert ChatTemplate("{{ bos_token }}" + CHATML, bos="<bos>", puts_bos=False).render(TALK).startswith("<bos>")
+
+
+def test_templates_that_mark_what_is_learnt_or_ask_for_tools_are_understood():
+    marked = CHATML.replace("{{ '<|im", "{% generation %}{{ '<|im").replace(
+        "}}{% endfor", "}}{% endgeneration %}{% endfor"
+    )
+    asking = "{% if tools is not none or documents is not none %}Tools!{% endif %}"
+    assert marked != CHATML
+    assert ChatTemplate(asking + marked).render(TALK) == ChatTemplate(CHATML).render(TALK)
+
+
 def test_thinking_is_switched_by_the_template_s_arguments():
     assert ChatTemplate(THINKING, arguments={"enable_thinking": False}).render(TALK).endswith("</think>\n\n")
     assert not ChatTemplate(THINKING, arguments={"enable_thinking": True}).render(TALK).endswith("</think>\n\n")
