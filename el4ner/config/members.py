@@ -159,7 +159,7 @@ class MemberConfig(Section):
         default=4, ge=0, description="vllm: further tries after a failure that may pass (429, 5xx, cut connection)."
     )
     thinking: bool = Field(
-        default=False, description="vllm: whether a thinking model may think; off is right for extraction."
+        default=False, description="Whether a thinking model may think; off is right for extraction."
     )
     chat_template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Arguments for the model's chat template."

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 TOGETHER = 1024
 """Examples that are encoded in one go."""
 LOGGED_EVERY = 10_000
+NOT_THINKING = {"enable_thinking": False}
+"""What chat templates are told, as members tell them unless their ``thinking`` is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Batches(Dataset[dict[str, Any]]):
         pack_rows: bool = False,
     ) -> None:
         self._pad_id = tokenizer.pad_token_id
-        made = list(encode_plans(plans, maker, Encoder(tokenizer), max_length))
+        made = list(encode_plans(plans, maker, Encoder(tokenizer, NOT_THINKING), max_length))
         encoded = [(plan, item) for plan, item in made if item is not None]
         self.too_long = len(made) - len(encoded)
         if not encoded:

@@ -1,18 +1,23 @@
 """Conversations as token ids, with the loss on the answers only."""
 
-from collections.abc import Sequence
+import logging
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from el4ner.errors import ModelError
 from el4ner.members.engine import special_tokens
+from el4ner.members.loading import template_of
 from el4ner.members.neutralise import neutralise
 from el4ner.prompts.messages import Message
 
+log = logging.getLogger(__name__)
 IGNORE = -100
 """Label of tokens that no loss falls on."""
-
-Turn = dict[str, str]
+Places = Callable[[], list[tuple[int, int]]]
+"""Gives where each token begins and ends in its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,35 +28,62 @@ class Encoded:
     labels: list[int]
 
 
-class Encoder:
-    """Conversations as a model's chat template writes them; every assistant turn, with its end sign, bears loss.
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The last answer of a conversation with its end sign, its prompt, and where earlier answers stand in that."""
 
-    Each answer is tokenised apart from what stands before it, exactly as at inference, where the prompt is tokenised alone;
-    control tokens in the texts are made harmless as there. Templates and tokenizers are called with many conversations at
-    once, since a call costs as much as a short prompt.
+    prompt: str
+    answer: str
+    earlier: list[tuple[int, int]]
+
+
+class Encoder:
+    """Conversations that end with an answer, as they are asked at inference; each answer, with its end sign, bears loss.
+
+    The prompt is tokenised as a whole, the last answer apart from it; control tokens in the texts are made harmless. An earlier
+    answer bears loss where it stands in the prompt as it was given; some templates leave out or rewrite what is past. Tokenizers
+    are called with many texts at once, since a call costs as much as a short prompt.
+
+    Args:
+        tokenizer: of Transformers.
+        template_arguments: further variables of its chat template.
+
+    Raises:
+        ModelError: the chat template cannot be used, or the tokenizer cannot write what ends an answer.
     """
 
-    def __init__(self, tokenizer: Any, template_arguments: dict[str, Any] | None = None) -> None:
+    def __init__(self, tokenizer: Any, template_arguments: Mapping[str, Any] | None = None) -> None:
         self._tokenizer = tokenizer
         self._specials = special_tokens(tokenizer)
-        self._arguments = template_arguments or {}
+        self._template = template_of(tokenizer, template_arguments)
+        self._end = self._template.end
+        self._warned = False
+        if tokenizer.is_fast:  # settings of the file that Transformers would lift at every call
+            tokenizer.backend_tokenizer.no_truncation()
+            tokenizer.backend_tokenizer.no_padding()
+        if not self._tokens([self._end])[self._end][0]:
+            name = tokenizer.name_or_path or "the model"
+            raise ModelError(
+                f"{name}: its tokenizer cannot write what ends an answer; add a chat_template.jinja with an end sign"
+            )
 
     def encode(self, conversations: Sequence[Sequence[Message]]) -> list[Encoded]:
         """The conversations, each encoded on its own.
 
         Raises:
-            ModelError: the template rewrites earlier turns, so that answers in mid-conversation cannot be told from prompts.
+            TemplateError: the chat template refuses one of them.
         """
-        pieces = self._pieces([self._turns(messages) for messages in conversations])
-        ids = self._ids([text for of_one in pieces for pair in of_one for text in pair])
+        written = [self._write(messages) for messages in conversations]
+        tokens = self._tokens([text for one in written for text in (one.prompt, one.answer)])
         encoded = []
-        for of_one in pieces:
-            row: list[int] = []
-            labels: list[int] = []
-            for prompt, answer in of_one:
-                row += ids[prompt] + ids[answer]
-                labels += [IGNORE] * len(ids[prompt]) + ids[answer]
-            encoded.append(Encoded(row, labels))
+        for one in written:
+            (ids, places), (answer, _) = tokens[one.prompt], tokens[one.answer]
+            labels = [IGNORE] * len(ids)
+            ends = [end for _, end in places()] if one.earlier else []
+            for start, end in one.earlier:
+                inside = slice(bisect_right(ends, start), bisect_right(ends, end))
+                labels[inside] = ids[inside]
+            encoded.append(Encoded(ids + answer, labels + answer))
         return encoded
 
     def fitting(self, conversations: Sequence[Sequence[Message]], max_length: int) -> list[Encoded | None]:
@@ -66,44 +98,49 @@ class Encoder:
                 fitted[at] = encoded
         return fitted
 
-    def _turns(self, messages: Sequence[Message]) -> list[Turn]:
-        return [{"role": m.role, "content": neutralise(m.content, self._specials)} for m in messages]
+    def _write(self, messages: Sequence[Message]) -> _Written:
+        safe = [Message(m.role, neutralise(m.content, self._specials)) for m in messages]
+        prompt = self._template.render(safe[:-1])
+        earlier = []
+        for at, message in enumerate(safe[:-1]):
+            if message.role == "assistant":
+                place = self._place(prompt, self._template.render(safe[:at]), message.content)
+                earlier += [place] if place else []
+                self._warn(place is None)
+        return _Written(prompt, safe[-1].content + self._end, earlier)
 
-    def _pieces(self, conversations: Sequence[list[Turn]]) -> list[list[tuple[str, str]]]:
-        """The text before each answer of each conversation, and the answer with its end sign."""
-        places = [
-            (at, index)
-            for at, turns in enumerate(conversations)
-            for index, turn in enumerate(turns)
-            if turn["role"] == "assistant"
-        ]
-        prompts = self._written([conversations[at][:index] for at, index in places], prompt=True)
-        answered = self._written([conversations[at][: index + 1] for at, index in places], prompt=False)
-        pieces: list[list[tuple[str, str]]] = [[] for _ in conversations]
-        written = [""] * len(conversations)
-        for (at, _), before, after in zip(places, prompts, answered, strict=True):
-            if not (before.startswith(written[at]) and after.startswith(before)):
-                raise ModelError(
-                    "the chat template rewrites earlier turns; set demonstrations.k: 0 and train on single turns"
-                )
-            pieces[at].append((before[len(written[at]) :], after[len(before) :]))
-            written[at] = after
-        return pieces
+    def _place(self, prompt: str, before: str, answer: str) -> tuple[int, int] | None:
+        """Where an earlier answer stands in a prompt, up to its end sign; None where it does not stand there unchanged."""
+        if not prompt.startswith(before):
+            return None
+        start = _after_spaces(prompt, len(before))
+        if not (self._tokenizer.is_fast and prompt.startswith(answer, start)):  # only fast ones say where tokens stand
+            return None
+        end = _after_spaces(prompt, start + len(answer))
+        return (start, end + len(self._end)) if prompt.startswith(self._end, end) else None
 
-    def _written(self, conversations: list[list[Turn]], *, prompt: bool) -> list[str]:
-        if not conversations:
-            return []
-        written = self._tokenizer.apply_chat_template(
-            conversations, tokenize=False, add_generation_prompt=prompt, **self._arguments
-        )
-        return list(written)
+    def _warn(self, lost: bool) -> None:
+        if lost and not self._warned:
+            self._warned = True
+            log.warning(
+                "the chat template rewrites earlier answers; no loss falls on them, only on the last of an example"
+            )
 
-    def _ids(self, texts: Sequence[str]) -> dict[str, list[int]]:
-        """Token ids of each different text."""
+    def _tokens(self, texts: Sequence[str]) -> dict[str, tuple[list[int], Places]]:
+        """Token ids of each different text, and where they stand in it."""
         different = list(dict.fromkeys(texts))
-        if not different:
-            return {}
-        return dict(zip(different, self._tokenizer(different, add_special_tokens=False)["input_ids"], strict=True))
+        if self._tokenizer.is_fast:  # the same without Transformers' wrapping, which takes as long as the tokenizer
+            found = self._tokenizer.backend_tokenizer.encode_batch(different, add_special_tokens=False)
+            return {
+                text: (one.ids, partial(getattr, one, "offsets")) for text, one in zip(different, found, strict=True)
+            }
+        return {text: (self._tokenizer(text, add_special_tokens=False)["input_ids"], list) for text in different}
+
+
+def _after_spaces(text: str, at: int) -> int:
+    while text.startswith(" ", at):
+        at += 1
+    return at
 
 
 def _without_first(messages: Sequence[Message]) -> list[Message]:

@@ -17,13 +17,9 @@ def load_tokenizer(folder: str) -> Any:
     """The tokenizer of a model folder, ready for padding.
 
     Raises:
-        ModelError: it cannot be loaded, or has no chat template.
+        ModelError: it cannot be loaded.
     """
     tokenizer = _load(transformers.AutoTokenizer, folder)
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f"{folder} has no chat template; tune an instruction model, or add chat_template.jinja to the folder"
-        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

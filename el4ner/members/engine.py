@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
+from el4ner.errors import ModelError, TemplateError
 from el4ner.members.base import Message
 from el4ner.members.copying import CopyConstraint, CopyTask
 from el4ner.members.drafts import Copier
 from el4ner.members.lists import ListTask
-from el4ner.members.loading import context_of, end_ids, load
+from el4ner.members.loading import context_of, end_ids, load, template_of
 from el4ner.members.neutralise import neutralise
 from el4ner.members.prefix_cache import PrefixCache
 from el4ner.members.prefixes import common_prefix, padded, takes_positions
@@ -43,7 +44,7 @@ class Engine:
         adapter: folder of a PEFT adapter to merge, if any.
         device: cpu, cuda or cuda:N.
         dtype: precision, as in the configuration.
-        template: arguments for the chat template.
+        template: arguments for the chat template; a model without one is asked by plain prompts.
         cache_mib: size of the cache of prompts' beginnings.
 
     Raises:
@@ -66,9 +67,16 @@ class Engine:
         self.context = context_of(self.model.config, self.tokenizer)
         self._takes_positions = takes_positions(self.model)
         self._device = device
-        self._template = template
+        self._template = template_of(self.tokenizer, template)
         self._specials = special_tokens(self.tokenizer)
-        self._ends = end_ids(self.model, self.tokenizer)
+        self._sign = self._ids(self._template.end)
+        # A sign of several tokens (a blank line, with some tokenizers) is looked for in what was written.
+        ends = [*(self._sign if len(self._sign) == 1 else ()), *end_ids(self.model, self.tokenizer)]
+        self._ends = list(dict.fromkeys(ends))
+        if not (self._sign and self._ends):
+            raise ModelError(
+                f"{folder}: its tokenizer cannot write what ends an answer; add a chat_template.jinja with an end sign"
+            )
         self.copies = self._cuts_words_alike()
         self._listable: dict[str, bool] = {}
         self.packed = pack(self.model, device)
@@ -83,16 +91,22 @@ class Engine:
                 self._writer = Writer(self.packed, self._read, self._ends)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of a conversation up to where the answer begins; control tokens in its texts are made harmless."""
-        turns = [{"role": m.role, "content": neutralise(m.content, self._specials)} for m in messages]
-        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **self._template)
-        return self._ids(text)
+        """Token ids of a conversation up to where the answer begins; control tokens in its texts are made harmless.
+
+        Raises:
+            TemplateError: the chat template refuses the conversation.
+        """
+        safe = [Message(m.role, neutralise(m.content, self._specials)) for m in messages]
+        return self._ids(self._template.render(safe))
 
     def reusable(self, messages: Sequence[Message], prompt: Sequence[int]) -> int:
         """How much of a conversation's prompt other prompts may begin with: the demonstrations, or a lone turn as a whole."""
         if sum(message.role == "user" for message in messages) < 2:
             return len(prompt)
-        return common_prefix([self.prompt(messages[:-1]), list(prompt)])
+        try:
+            return common_prefix([self.prompt(messages[:-1]), list(prompt)])
+        except TemplateError:  # it takes no conversation that ends with an answer
+            return 0
 
     def copy_task(self, text: str) -> CopyTask | None:
         """What a constrained copy of ``text`` may consist of; None where the tokenizer cuts words differently inside marks."""
@@ -104,7 +118,7 @@ class Engine:
     def list_task(self, form: ListForm) -> ListTask | None:
         """What a list of strings of a text may consist of; None where the tokenizer cuts words differently in a list."""
         delimiter, nothing = self._ids(form.delimiter), self._ids(form.nothing)
-        if self._writer is None or not self._lists_alike(form.delimiter):
+        if self._writer is None or len(self._sign) > 1 or not self._lists_alike(form.delimiter):
             return None
         source, inside = self._source(form.text)
         return ListTask(source, inside, tuple(delimiter), tuple(nothing), frozenset(self._ends))
@@ -124,7 +138,7 @@ class Engine:
 
     def answer_ids(self, answer: str) -> list[int]:
         """Token ids of an answer with its end sign."""
-        return [*self._ids(answer), self._ends[0]]
+        return self._ids(answer + self._template.end)
 
     @torch.inference_mode()
     def generate(
@@ -225,7 +239,10 @@ class Engine:
     def _generated(self, row: list[int]) -> Generated:
         end = next((i for i, token in enumerate(row) if token in self._ends), len(row))
         text = self.tokenizer.decode(row[:end], skip_special_tokens=True)
-        return Generated(text, end, finished=end < len(row))
+        if self._template.end in self._specials:
+            return Generated(text, end, finished=end < len(row))
+        text, found, _ = text.partition(self._template.end)
+        return Generated(text, end, finished=end < len(row) or bool(found))
 
     def _lists_alike(self, delimiter: str) -> bool:
         """Whether items of a list have the tokens that they have in a text, so that lists can be held to token by token."""

@@ -1,5 +1,6 @@
 """A causal language model with its tokenizer, from a folder, in the asked precision."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from el4ner.errors import ModelError
 from el4ner.members.bloom import fuse_bloom
 from el4ner.members.int8 import quantise
 from el4ner.models.weights import check_model_folder
+from el4ner.prompts.chat import ChatTemplate
 
 
 def load(folder: Path, adapter: Path | None, device: str, dtype: str) -> tuple[Any, Any]:
@@ -38,8 +40,6 @@ def load(folder: Path, adapter: Path | None, device: str, dtype: str) -> tuple[A
         raise ModelError(
             f"{folder} cannot be loaded ({type(error).__name__}); check that the download is complete"
         ) from error
-    if not tokenizer.chat_template:
-        raise ModelError(f"{folder} has no chat template; use an instruction-tuned model")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model = _with_adapter(model, adapter).to(device).eval()
@@ -78,4 +78,27 @@ def end_ids(model: Any, tokenizer: Any) -> list[int]:
     """Tokens that end an answer, the tokenizer's own first."""
     configured = model.generation_config.eos_token_id
     ends = [configured] if isinstance(configured, int) else list(configured or [])
-    return list(dict.fromkeys([tokenizer.eos_token_id, *ends]))
+    own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return list(dict.fromkeys([*own, *ends]))
+
+
+def template_of(tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> ChatTemplate:
+    """How conversations with a tokenizer's model are written: by its chat template, or plainly where it has none.
+
+    Args:
+        tokenizer: of Transformers.
+        arguments: further variables of the template.
+
+    Raises:
+        ModelError: the template is no valid Jinja, or there are several and none is the default.
+    """
+    source = tokenizer.chat_template or None
+    if isinstance(source, dict):
+        if "default" not in source:
+            raise ModelError(
+                f"the tokenizer has the chat templates {', '.join(sorted(source))}; call one of them default"
+            )
+        source = source["default"]
+    bos = tokenizer.bos_token_id
+    puts_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+    return ChatTemplate(source, tokenizer.bos_token, tokenizer.eos_token, arguments, puts_bos=puts_bos)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-import jinja2
 import torch
 import transformers
 
 from el4ner.config import MemberConfig
-from el4ner.errors import ContextOverflowError, MemberError
+from el4ner.errors import ContextOverflowError, MemberError, TemplateError
 from el4ner.members.base import Answer, Choice, Request, Usage
 from el4ner.members.batches import cut_batches
 from el4ner.members.copying import DRAFT, CopyTask
@@ -82,7 +82,7 @@ class LocalMember:
         parts = [hash_folder(Path(self._config.model)), self._config.dtype, transformers.__version__]
         if self._config.adapter:
             parts.append(hash_folder(Path(self._config.adapter)))
-        parts += [str(self._config.constrain), repr(sorted(self._config.chat_template_kwargs.items()))]
+        parts += [str(self._config.constrain), repr(sorted(self._arguments.items()))]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @cached_property
@@ -90,7 +90,11 @@ class LocalMember:
         """The loaded model."""
         c = self._config
         adapter = Path(c.adapter) if c.adapter else None
-        return Engine(Path(c.model), adapter, c.device, c.dtype, c.chat_template_kwargs, c.prefix_cache_mib)
+        return Engine(Path(c.model), adapter, c.device, c.dtype, self._arguments, c.prefix_cache_mib)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {"enable_thinking": self._config.thinking, **self._config.chat_template_kwargs}
 
     async def generate(self, request: Request) -> Answer:
         """Answer in free text."""
@@ -118,9 +122,8 @@ class LocalMember:
         engine = self.engine if self._worker is not None else await asyncio.to_thread(self._load)
         try:
             prompt = engine.prompt(request.messages)
-        except jinja2.TemplateError as error:
-            reason = f"its chat template refuses this conversation ({type(error).__name__}); try another prompt_style"
-            raise MemberError(self.name, reason) from error
+        except TemplateError as error:
+            raise MemberError(self.name, str(error)) from error
         copy = engine.copy_task(request.copy_of) if request.copy_of is not None and self._config.constrain else None
         held = self._config.constrain and request.stage == "mrc"
         listing = engine.list_task(request.list_of) if held and request.list_of is not None else None

@@ -176,7 +176,10 @@ def _of_registry(entry: Entry, folder: Path) -> ModelFolder:
 
 def _check_template(there: bool, where: str) -> None:
     if not there:
-        raise ModelError(f"{where} has no chat template, and members are asked by chat; use an instruction-tuned model")
+        raise ModelError(
+            f"{where} has no chat template, and its server is asked by chat; use an instruction-tuned model, or add the "
+            "chat_template.jinja that it was tuned with"
+        )
 
 
 def _has_chat_template(folder: Path) -> bool:

@@ -8,11 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from el4ner.errors import ModelError  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
 from el4ner.learn.encode import IGNORE, Encoded, Encoder  # noqa: E402
 from el4ner.learn.examples import ExampleMaker, Plan  # noqa: E402
 from el4ner.members.engine import Engine  # noqa: E402
+from el4ner.members.loading import template_of  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
 from el4ner.prompts.messages import Message  # noqa: E402
 
@@ -107,6 +107,7 @@ def test_control_tokens_of_a_text_are_harmless_as_at_inference(engine: Engine):
 
 def test_a_template_with_text_around_its_turns(engine: Engine, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(engine.tokenizer, "chat_template", CHATML)
+    monkeypatch.setattr(engine, "_template", template_of(engine.tokenizer))
     messages = tuple(
         Message(role, text)
         for role, text in [("user", "Bexley"), ("assistant", "location"), ("user", "Mira"), ("assistant", "person")]
@@ -126,9 +127,12 @@ def test_template_arguments_reach_the_template(engine: Engine, monkeypatch: pyte
     assert sunny.ids != encode(engine.tokenizer, messages, {"mood": "last"}).ids
 
 
-def test_a_template_that_rewrites_turns_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+def test_where_a_template_forgets_earlier_answers_the_last_one_bears_loss(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(engine.tokenizer, "chat_template", FORGETFUL)
-    turns: Any = [Message("user", "a"), Message("assistant", "b")]
-    assert encode(engine.tokenizer, turns).ids
-    with pytest.raises(ModelError, match="rewrites earlier turns"):
-        encode(engine.tokenizer, turns * 2)
+    monkeypatch.setattr(engine, "_template", template_of(engine.tokenizer))
+    turns = [Message("user", "a"), Message("assistant", "b")] * 2
+    encoded = encode(engine.tokenizer, turns)
+    assert runs(encoded.labels) == [engine.answer_ids("b")]
+    assert encoded.ids == engine.prompt(turns[:-1]) + engine.answer_ids("b")

@@ -25,6 +25,7 @@ from el4ner.members.tuned import Tuned, read_tuned  # noqa: E402
 from el4ner.serving.adapters import read_adapter  # noqa: E402
 from el4ner.serving.shape import read_model  # noqa: E402
 from el4ner.train import main  # noqa: E402
+from tests.chat_templates import byte_level, save_base_model  # noqa: E402
 
 from .conftest import LABELS, write_jsonl  # noqa: E402
 
@@ -166,11 +167,21 @@ def test_a_label_that_the_data_needs_is_named(write: Any, capsys: Any):
     assert "'ORG' is no label" in refused(capsys, write(labels=LABELS[:2]))
 
 
+def test_a_base_model_is_tuned_on_the_plain_prompts_that_it_is_asked_with(write: Any, tmp_path: Path, sentences: Any):
+    texts = [sentence.document.text for sentence in sentences]
+    base = save_base_model(tmp_path / "base", byte_level(texts, None, bos=True))
+    assert (
+        main(["--config", str(write(model=str(base), optimisation={"epochs": 1, "max_length": 512, "max_steps": 6}))])
+        == 0
+    )
+    assert log_probs(tmp_path / "out" / "tuned") != pytest.approx(log_probs(base), abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("gone", "said"),
     [
         ("model.safetensors", "holds no .safetensors weights"),
-        ("chat_template.jinja", "has no chat template"),
+        ("chat_template.jinja", "cannot write what ends an answer"),
         ("tokenizer.json", "cannot be loaded"),
         ("config.json", "config.json is missing"),
     ],

@@ -12,11 +12,13 @@ torch = pytest.importorskip("torch")
 
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from transformers import AutoModelForCausalLM  # noqa: E402
 
 from el4ner.errors import ModelError  # noqa: E402
 from el4ner.members.base import Message  # noqa: E402
 from el4ner.members.engine import Engine  # noqa: E402
 from el4ner.members.int8 import Int8Linear  # noqa: E402
+from tests.chat_templates import byte_level, save_base_model, sentence_pieces  # noqa: E402
 
 TEXTS = ["It snowed .", "Mira Solberg opened a bakery in Tromso last May .", "林晓梅在青岛的海风公司工作。", "Bexley"]
 FREE = 10
@@ -130,11 +132,30 @@ def test_no_copy_task_where_marks_are_no_tokens(tiny_model: Callable[..., Path],
     assert engine.copy_task("Bexley") is None
 
 
-def test_a_model_without_chat_template_is_refused(tiny_model: Callable[..., Path], tmp_path: Path):
+def test_a_tokenizer_that_cannot_write_the_end_of_a_plain_turn_is_refused(tiny_model: Any, tmp_path: Path):
     folder = shutil.copytree(tiny_model("opt"), tmp_path / "m")
     (folder / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match="no chat template"):
+    with pytest.raises(ModelError, match="cannot write what ends an answer"):
         Engine(folder, None, "cpu", "float32", {})
+
+
+@pytest.fixture(params=[byte_level, sentence_pieces])
+def base_model(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """A model without chat template; a blank line is one token to it, or several."""
+    save_base_model(tmp_path, request.param(TEXTS, None, bos=True))
+    return Engine(tmp_path, None, "cpu", "float32", {})
+
+
+def test_a_base_model_is_asked_plainly_and_its_answer_ends_with_a_blank_line(base_model: Engine):
+    prompt = base_model.prompt(ask(TEXTS[0]))
+    assert base_model.tokenizer.decode(prompt).endswith("### Output\n")
+    written = base_model._ids("[[Bexley]]\n\n### Input")
+    assert base_model._generated(written).text.strip() == "[[Bexley]]"
+    assert base_model._generated(written).finished
+    assert not base_model._generated(base_model._ids("[[Bexley]]\n")).finished
+    assert base_model.tokenizer.decode(base_model.answer_ids("person")).endswith("person\n\n")
+    scores = base_model.score([prompt] * 2, [base_model.answer_ids("person"), base_model.answer_ids("place")])
+    assert all(score < 0 for score in scores)
 
 
 @pytest.mark.parametrize("broken", ["model.safetensors", "tokenizer.json"])
@@ -149,7 +170,6 @@ def test_a_broken_download_is_refused(tiny_model: Callable[..., Path], tmp_path:
 def adapter(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter of the tiny Qwen3 whose update is far from zero."""
     peft: Any = pytest.importorskip("peft")
-    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(3)
     model = AutoModelForCausalLM.from_pretrained(tiny_model("qwen3"))

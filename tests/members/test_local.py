@@ -18,6 +18,7 @@ from el4ner.errors import ContextOverflowError, MemberError, ModelError  # noqa:
 from el4ner.members.base import Answer, Choice, Message, Request  # noqa: E402
 from el4ner.members.batches import HELD, cut_batches  # noqa: E402
 from el4ner.members.local import LocalMember, cpu_threads, normalised  # noqa: E402
+from el4ner.prompts.chat import ChatTemplate  # noqa: E402
 from el4ner.prompts.copying import read_copy  # noqa: E402
 
 TEXTS = ["It snowed .", "Mira Solberg opened a bakery in Tromso last May .", "林晓梅在青岛的海风公司工作。", "Bexley"]
@@ -226,7 +227,7 @@ def test_a_failure_fails_its_batch_and_nothing_else(member_of: MakeMember, monke
 
 def test_a_conversation_that_the_template_refuses_is_a_member_error(member_of: MakeMember, monkeypatch: Any):
     member = member_of("qwen3")
-    monkeypatch.setattr(member.engine.tokenizer, "chat_template", "{{ raise_exception('no system turn, please') }}")
+    monkeypatch.setattr(member.engine, "_template", ChatTemplate("{{ raise_exception('no system turn, please') }}"))
     (error,) = answers(member, [extract("Bexley")], together=True)
     assert isinstance(error, MemberError) and "chat template refuses" in str(error)
 
@@ -286,7 +287,7 @@ def test_the_fingerprint_follows_all_that_changes_answers(tiny_model: Callable[.
         {"adapter": str(adapter)},
         {"dtype": "bfloat16"},
         {"constrain": False},
-        {"chat_template_kwargs": {"enable_thinking": False}},
+        {"chat_template_kwargs": {"enable_thinking": True}},
     ]
     prints = [LocalMember(base.model_copy(update=change)).fingerprint for change in changes]
     assert len(set(prints)) == len(changes)
