@@ -32,7 +32,7 @@ def with_absolute_paths(config: Config, base: Path) -> Config:
 
     members = tuple(
         member.model_copy(update={"serve": serve(member.serve)})
-        if member.engine == "vllm"
+        if member.engine == "http"
         else member.model_copy(update={"model": resolve(member.model), "adapter": resolve(member.adapter)})
         for member in config.members
     )

@@ -38,7 +38,7 @@ async def check_members(config: Config) -> None:
         MemberError: an endpoint does not answer; the message names the member.
     """
     for settings in config.members:
-        if settings.engine == "vllm":
+        if settings.engine == "http":
             key_file = config.serving.api_key_file
             member = VllmMember(settings, allow_hosts=config.allow_hosts, key_file=key_file)
             try:
@@ -55,7 +55,7 @@ def _spare(config: Config) -> int:
 
 
 def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages, turns: Turns) -> Member:
-    if member.engine == "vllm":
+    if member.engine == "http":
         report = partial(meter.note_server, member.name)
         key_file = config.serving.api_key_file
         return VllmMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)

@@ -33,7 +33,7 @@ class VllmMember:
     is at hand (``serve.model``).
 
     Args:
-        config: engine ``vllm``.
+        config: engine ``http``.
         allow_hosts: hosts besides loopback that documents may be sent to.
         specials: control tokens to neutralise besides the model's own.
         backoff_s: mean pause before the first retry, in seconds; it doubles each time.

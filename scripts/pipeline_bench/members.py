@@ -75,10 +75,10 @@ def engine_alone(settings: MemberConfig, config: Config, threads: int = 0) -> Me
         ConfigError: its engine computes nothing.
         ModelError: its folder cannot be used.
     """
-    if settings.engine == "vllm":
+    if settings.engine == "http":
         return VllmMember(settings, allow_hosts=config.allow_hosts)
     if settings.engine == "recorded":
-        raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and vllm")
+        raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and http")
     from el4ner.members.local import LocalMember
 
     return LocalMember(settings, threads=threads)

@@ -57,7 +57,7 @@ def test_patience_ends_for_a_dead_member_and_for_a_hopeless_request():
 def member(server: ScriptedServer, outages: Outages) -> VllmMember:
     values = {
         "name": "m",
-        "engine": "vllm",
+        "engine": "http",
         "model": MODEL,
         "endpoint": server.endpoint,
         "retries": 1,

@@ -20,7 +20,7 @@ TEXT = "Patient Zhang Wei was seen"
 
 
 def config(server: ScriptedServer, **values: Any) -> MemberConfig:
-    given = {"name": "m", "engine": "vllm", "model": MODEL, "endpoint": server.endpoint, "retries": 2, "timeout_s": 5.0}
+    given = {"name": "m", "engine": "http", "model": MODEL, "endpoint": server.endpoint, "retries": 2, "timeout_s": 5.0}
     return MemberConfig.model_validate(given | values)
 
 
@@ -140,7 +140,7 @@ def test_redirects_are_not_followed():
 
 
 def test_an_endpoint_elsewhere_is_refused_before_anything_is_sent():
-    values = {"name": "m", "engine": "vllm", "model": "x", "endpoint": "https://api.example.com/v1"}
+    values = {"name": "m", "engine": "http", "model": "x", "endpoint": "https://api.example.com/v1"}
     with pytest.raises(ConfigError, match="allow_hosts"):
         VllmMember(MemberConfig.model_validate(values))
     VllmMember(MemberConfig.model_validate(values), allow_hosts=["api.example.com"])
