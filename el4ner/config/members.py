@@ -117,7 +117,9 @@ class MemberConfig(Section):
     )
     revision: str | None = Field(default=None, description="Revision of the weights; part of the cache key.")
     adapter: str | None = Field(default=None, description="local: folder of a PEFT adapter to put on the model.")
-    endpoint: str | None = Field(default=None, description="http: base URL, for instance http://127.0.0.1:8001/v1.")
+    endpoint: str | None = Field(
+        default=None, description="http: base URL, with or without /v1, for instance http://127.0.0.1:8001/v1."
+    )
     api_key_env: str | None = Field(default=None, description="http: environment variable that holds the API key.")
     prompt_style: str = Field(
         default="full", description="Template set: full for instruction-tuned models, compact for tiny tuned ones."
@@ -156,6 +158,10 @@ class MemberConfig(Section):
     thinking: bool = Field(
         default=False, description="http: whether a thinking model may think; off is right for extraction."
     )
+    chat_template: Literal["model", "none"] = Field(
+        default="model",
+        description="http: model: the model's own. none: plain prompts, for base models (vLLM, llama.cpp).",
+    )
     chat_template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Arguments for the model's chat template."
     )
@@ -188,6 +194,10 @@ class MemberConfig(Section):
             raise ValueError(f"serve is for engine http; engine {self.engine} needs no server")
         if self.constrain == "choices" and self.engine != "http":
             raise ValueError("constrain: choices is for engine http; elsewhere use true or false")
+        if self.chat_template != "model" and self.engine != "http":
+            raise ValueError(
+                "chat_template is for engine http; engine local uses plain prompts where the model has none"
+            )
         if not self.languages:
             raise ValueError("languages is empty; name en, zh or both")
         if self.role == "mrc" and self.answer_format == "json":

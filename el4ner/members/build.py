@@ -7,13 +7,13 @@ from el4ner.config import Config, MemberConfig
 from el4ner.members.base import Member
 from el4ner.members.cache import CachedMember
 from el4ner.members.gguf import GgufMember
+from el4ner.members.http import HttpMember
 from el4ner.members.llamacpp_server import SLOTS
 from el4ner.members.meter import Meter, MeteredMember
 from el4ner.members.outages import Outages
 from el4ner.members.recorded import RecordedMember
 from el4ner.members.store import AnswerStore
 from el4ner.members.turns import Turns
-from el4ner.members.vllm import VllmMember
 
 
 def build_members(config: Config, meter: Meter, store: AnswerStore | None = None) -> dict[str, Member]:
@@ -40,7 +40,7 @@ async def check_members(config: Config) -> None:
     for settings in config.members:
         if settings.engine == "http":
             key_file = config.serving.api_key_file
-            member = VllmMember(settings, allow_hosts=config.allow_hosts, key_file=key_file)
+            member = HttpMember(settings, allow_hosts=config.allow_hosts, key_file=key_file)
             try:
                 await member.check()
             finally:
@@ -58,7 +58,7 @@ def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages
     if member.engine == "http":
         report = partial(meter.note_server, member.name)
         key_file = config.serving.api_key_file
-        return VllmMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)
+        return HttpMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)
     if member.engine == "recorded":
         return RecordedMember(member.name, Path(member.model))
     if Path(member.model).suffix == ".gguf":
