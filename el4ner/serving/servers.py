@@ -83,7 +83,7 @@ def _server(group: list[MemberConfig], *, on_cpu: bool) -> Server:
     first = group[0]
     settings = _agreed(group)
     host, port = _address(first)
-    model = read_model(Path(settings.model))
+    model = read_model(Path(settings.model), by_chat=any(member.chat_template == "model" for member in group))
     adapters = {m.model: read_adapter(Path(m.serve.adapter), model) for m in group if m.serve and m.serve.adapter}
     bases = [member.model for member in group if member.serve and not member.serve.adapter]
     if len(set(bases)) > 1 or set(bases) & set(adapters) or len(bases) + len(adapters) < len(group):

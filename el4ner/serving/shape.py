@@ -118,8 +118,12 @@ class ModelFolder:
     weights: Weights
 
 
-def read_model(folder: Path) -> ModelFolder:
+def read_model(folder: Path, *, by_chat: bool = True) -> ModelFolder:
     """Check a model folder and read what its memory depends on.
+
+    Args:
+        folder: of the model.
+        by_chat: whether its members are asked by chat; base models have no chat template.
 
     Raises:
         ModelError: it is no complete model, asks for remote code, holds no safetensors weights, or no chat template.
@@ -127,9 +131,9 @@ def read_model(folder: Path) -> ModelFolder:
     check_model_folder(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     shape = read_shape(config, str(folder / "config.json"))
-    if not _has_chat_template(folder):
+    if by_chat and not _has_chat_template(folder):
         raise ModelError(
-            f"{folder} has no chat template, and members are asked by chat; use an instruction-tuned model"
+            f"{folder} has no chat template; use an instruction-tuned model, or give its members chat_template: none"
         )
     tensors = read_tensors(folder)
     # A tied model may store its output embeddings all the same; they are not loaded twice.
