@@ -126,7 +126,12 @@ def _address(member: MemberConfig) -> tuple[str, int]:
     check_endpoint(member.name, url, [urlsplit(url).hostname or ""])
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if not is_loopback(host) or parts.scheme != "http" or parts.port is None or parts.path.rstrip("/") != "/v1":
+    if (
+        not is_loopback(host)
+        or parts.scheme != "http"
+        or parts.port is None
+        or parts.path.rstrip("/") not in ("", "/v1")
+    ):
         raise ConfigError(
             f"member {member.name}: a server is started on this machine's loopback only; write its endpoint as "
             "http://127.0.0.1:8001/v1, and put a reverse proxy before it where others must reach it"
