@@ -95,6 +95,16 @@ def test_an_ollama_that_cuts_prompts_gets_none_that_may_not_fit(version: str, ca
     assert "cuts long prompts without a word" in caplog.text
 
 
+def test_an_ollama_that_takes_too_long_over_a_long_prompt_counts_as_one_that_cuts():
+    ollama = Ollama(cuts=True)
+    slow = lambda body: replace(ollama.chat(body), delay_s=3.0 if len(str(body)) > 9000 else 0.0)  # noqa: E731
+    with ollama.server() as server:
+        server._first = slow
+        assert ask(server, ASKED, timeout_s=1.0)[0].text == "fine"
+        with pytest.raises(ContextOverflowError, match="would cut it"):
+            ask(server, long(2000), timeout_s=1.0)
+
+
 def test_a_model_of_ollama_without_a_system_role():
     with Ollama(has_system=False).server() as server:
         ask(server, ASKED)

@@ -13,7 +13,7 @@ from el4ner.config import MemberConfig
 from el4ner.errors import ContextOverflowError, MemberError
 from el4ner.members.base import Answer, Request, Usage
 from el4ner.members.choice_probs import Position
-from el4ner.members.endpoint import GarbageError
+from el4ner.members.endpoint import GarbageError, RefusedError
 from el4ner.members.replies import read_positions, without_thoughts
 from el4ner.members.servers.calls import OneCall
 from el4ner.members.servers.connection import Connection, Conversation, Opened, conversation
@@ -153,10 +153,14 @@ async def open_ollama(connection: Connection, version: str) -> Opened:
 async def _refuses(connection: Connection, ollama: Ollama) -> bool:
     """Whether a prompt that is too long is an error."""
     words: Conversation = [{"role": "user", "content": "a " * (ollama.context + 64)}]
+    # Once, even where time is no matter: a server that reads all of it should not do so again.
+    once = replace(connection, deadline_s=connection.deadline_s or ollama.config.timeout_s)
     try:
-        await connection.post(ollama.path, ollama.common(words, 1, []), ollama.read)
-    except ContextOverflowError:
+        await once.post(ollama.path, ollama.common(words, 1, []), ollama.read)
+    except (ContextOverflowError, RefusedError):
         return True
+    except MemberError:
+        return False
     return False
 
 
