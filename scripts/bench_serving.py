@@ -62,8 +62,8 @@ def bench(options: argparse.Namespace) -> None:
         ConfigError: a member is not behind a server.
     """
     config = load_config(options.config)
-    if any(member.engine != "vllm" for member in config.members):
-        raise ConfigError(f"{options.config}: every member must have engine: vllm")
+    if any(member.engine != "http" for member in config.members):
+        raise ConfigError(f"{options.config}: every member must have engine: http")
     print(f"load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     if options.running:
         show("servers as they run", measured(config, options.sentences))

@@ -134,7 +134,7 @@ class FixedRetriever:
 def config_of(names: Sequence[str], settings: Mapping[str, Any] | None = None, **member_settings: Any) -> Config:
     """A configuration of members by these names; ``settings`` are sections, ``NAME={...}`` fields of one member."""
     members = [
-        {"name": name, "engine": "vllm", "model": name, "endpoint": "http://127.0.0.1:9/v1", "prompt_style": "compact"}
+        {"name": name, "engine": "http", "model": name, "endpoint": "http://127.0.0.1:9/v1", "prompt_style": "compact"}
         | member_settings.get(name, {})
         for name in names
     ]

@@ -1,9 +1,11 @@
-"""An OpenAI-compatible server on loopback that plays from a script: answers, delays and every kind of failure.
+"""A server on loopback that plays from a script: answers, delays and every kind of failure.
 
     with ScriptedServer(answer=lambda body: completion("hello"), script=[status(429, retry_after="0")]) as server:
-        VllmMember(server.config(), backoff_s=0.01)
+        HttpMember(server.config(), backoff_s=0.01)
 
-The script's replies are used up first, one a chat request; then ``answer`` is asked. Everything received is kept.
+The script's replies are used up first, one a request that asks for an answer; then ``answer`` is asked. Everything received is
+kept. It passes for vLLM unless it is given other pages (``imitations.py``). Requests of one token, by which a member finds out
+what is there, are answered out of the script.
 """
 
 import json
@@ -15,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 MODEL = "scripted"
+ANSWERING = ("/v1/chat/completions", "/v1/completions", "/api/chat")
+"""Paths that give an answer."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def completion(
     delay_s: float = 0.0,
     cut: bool = False,
     tokens: int = 3,
+    prompt_tokens: int = 11,
 ) -> Reply:
     """A chat completion. ``logprobs``: per position, token to log-probability, the generated token first."""
     choice: dict[str, Any] = {
@@ -54,7 +59,7 @@ def completion(
     }
     if logprobs is not None:
         choice["logprobs"] = {"content": [_position(tokens) for tokens in logprobs]}
-    usage = {"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens}
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens, "total_tokens": prompt_tokens + tokens}
     return Reply(json.dumps({"choices": [choice], "usage": usage}).encode(), delay_s=delay_s, cut=cut)
 
 
@@ -70,6 +75,22 @@ def overflow(echo: str = "") -> Reply:
     return status(400, f"This model's maximum context length is 128 tokens. However, you requested 900. {echo}")
 
 
+def page(content: Any) -> Reply:
+    """A page of JSON."""
+    return Reply(json.dumps(content).encode())
+
+
+def first_token(body: Any) -> Reply:
+    """The answer to a request of one token, with a count of the words that were read."""
+    return completion("1", "length", tokens=1, prompt_tokens=words_in(body))
+
+
+def words_in(body: Any) -> int:
+    """The words of a request."""
+    texts = [body["prompt"]] if "prompt" in body else [message["content"] for message in body["messages"]]
+    return sum(len(text.split()) for text in texts)
+
+
 def garbage(body: bytes = b"<html>it works</html>") -> Reply:
     """A reply with status 200 that is no completion."""
     return Reply(body)
@@ -83,10 +104,13 @@ class ScriptedServer:
         script: replies to the first chat requests, in order of arrival.
         models: what ``/v1/models`` lists: name to ``root``.
         metrics: what ``/metrics`` gives, one page a request, the last one again and again; none: it is not found.
+        owner: what it calls itself in ``/v1/models``.
+        pages: further pages, each from the request's body to the reply.
+        first: the answer to a request of one token.
 
     Attributes:
         received: all requests, in order of arrival.
-        most_at_once: most chat requests that were under way together.
+        most_at_once: most requests for an answer that were under way together.
     """
 
     def __init__(
@@ -95,6 +119,9 @@ class ScriptedServer:
         script: Iterable[Reply] = (),
         models: Mapping[str, str | None] | None = None,
         metrics: Sequence[str] = (),
+        owner: str = "vllm",
+        pages: Mapping[str, Callable[[Any], Reply]] | None = None,
+        first: Callable[[Any], Reply] = first_token,
     ) -> None:
         self.received: list[Received] = []
         self.most_at_once = 0
@@ -102,6 +129,9 @@ class ScriptedServer:
         self._script = list(script)
         self._models = {MODEL: None} if models is None else models
         self._metrics = list(metrics)
+        self._owner = owner
+        self._pages = pages or {}
+        self._first = first
         self._under_way = 0
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -128,30 +158,38 @@ class ScriptedServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     @property
-    def chats(self) -> list[Received]:
-        """The chat requests among those received."""
-        return [request for request in self.received if request.path.endswith("/chat/completions")]
+    def asked(self) -> list[Received]:
+        """The requests for an answer among those received; the others find out what is there."""
+        return [request for request in self.received if _asks(request)]
 
     def reply(self, request: Received) -> Reply:
         """The reply to a request; called from the server's threads."""
         with self._lock:
             self.received.append(request)
+            if request.path in self._pages:
+                return self._pages[request.path](request.body)
             if request.path == "/v1/models":
-                listed = [{"id": name, "root": root} for name, root in self._models.items()]
-                return Reply(json.dumps({"data": listed}).encode())
+                return page({"data": [{"id": m, "root": r, "owned_by": self._owner} for m, r in self._models.items()]})
             if request.path == "/metrics" and self._metrics:
                 return Reply((self._metrics.pop(0) if self._metrics[1:] else self._metrics[0]).encode())
-            if request.path != "/v1/chat/completions":
+            if request.path not in ANSWERING:
                 return status(404)
-            if self._script:
+            if _asks(request) and self._script:
                 return self._script.pop(0)
-        return self._answer(request.body)
+        return self._answer(request.body) if _asks(request) else self._first(request.body)
 
     def enter(self, step: int) -> None:
         """Count a request that begins (+1) or ends (-1)."""
         with self._lock:
             self._under_way += step
             self.most_at_once = max(self.most_at_once, self._under_way)
+
+
+def _asks(request: Received) -> bool:
+    if request.path not in ANSWERING or request.body is None:
+        return False
+    options = request.body.get("options", {})
+    return 1 not in (request.body.get("max_tokens"), options.get("num_predict"))
 
 
 class _Server(ThreadingHTTPServer):
@@ -167,6 +205,7 @@ def _position(tokens: Mapping[str, float]) -> dict[str, Any]:
 def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body go in two pieces, and each reply would take 40 ms
 
         def do_GET(self) -> None:
             self._serve(None)
@@ -179,9 +218,10 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self, body: Any) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
+            request = Received(self.command, self.path, headers, body)
             server.enter(+1)
             try:
-                reply = server.reply(Received(self.command, self.path, headers, body))
+                reply = server.reply(request)
                 time.sleep(reply.delay_s)
             finally:
                 server.enter(-1)

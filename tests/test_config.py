@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from el4ner.config import bundled_path, load_config, parse_config
+from el4ner.config.members import _say_that_vllm_is_http
 from el4ner.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -15,7 +16,7 @@ MINIMAL: dict[str, Any] = {
     "labels": [{"name": "PER", "words": {"en": "person"}}, {"name": "LOC", "words": {"en": "place"}}],
     "members": [
         {"name": "a", "engine": "local", "model": "models/a"},
-        {"name": "b", "engine": "vllm", "model": "b", "endpoint": "http://127.0.0.1:8001/v1"},
+        {"name": "b", "engine": "http", "model": "b", "endpoint": "http://127.0.0.1:8001/v1"},
     ],
 }
 
@@ -90,7 +91,7 @@ def test_problems_between_sections_are_one_a_line():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("members.1.endpoint", None, "engine vllm needs an endpoint"),
+        ("members.1.endpoint", None, "engine http needs an endpoint"),
         ("members.0.endpoint", "http://127.0.0.1/v1", "engine local takes no endpoint"),
         ("members.1.adapter", "adapters/x", "adapter is for engine local"),
         ("members.0.languages", [], "languages is empty"),
@@ -123,6 +124,14 @@ def test_problems_between_sections_are_one_a_line():
 )
 def test_each_rule_is_checked(path: str, value: Any, message: str):
     assert any(message in line for line in problems(changed(path, value)))
+
+
+def test_the_old_name_of_the_engine_still_works_and_is_said_once(caplog: pytest.LogCaptureFixture):
+    _say_that_vllm_is_http.cache_clear()
+    data = changed("members.1.engine", "vllm")
+    data["members"].append(data["members"][1] | {"name": "c"})
+    assert [member.engine for member in parse_config(data, base=Path()).members] == ["local", "http", "http"]
+    assert len([record for record in caplog.records if "engine: http" in record.message]) == 1
 
 
 def test_both_extraction_passes_cannot_be_off():

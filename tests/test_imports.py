@@ -32,6 +32,6 @@ def test_the_pure_rooms_import_without_heavy_libraries():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("room", ["demos.index", "members.vllm"])
+@pytest.mark.parametrize("room", ["demos.index", "members.http"])
 def test_the_others_would_fail_so_that_the_test_above_can(room: str):
     assert "ModuleNotFoundError" in imports([f"el4ner.{room}"]).stderr

@@ -33,7 +33,7 @@ def _write(path: Path, pool: dict[str, Any], **settings: Any) -> Path:
     data = {
         "labels": LABELS,
         "members": [
-            {"name": n, "engine": "vllm", "model": n, "endpoint": "http://127.0.0.1:9/v1", "prompt_style": "compact"}
+            {"name": n, "engine": "http", "model": n, "endpoint": "http://127.0.0.1:9/v1", "prompt_style": "compact"}
             for n in ("a", "b")
         ],
         "pool": {"path": "pool.jsonl"} | pool,

@@ -1,10 +1,14 @@
 """The labels, the members that look for them, and how vLLM serves members on this machine."""
 
+import logging
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from el4ner.config.base import Language, Section, Word
+
+logger = logging.getLogger(__name__)
 
 
 class LabelConfig(Section):
@@ -99,12 +103,13 @@ class MemberConfig(Section):
     """One language model."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Its name in votes and reports.")
-    engine: Literal["local", "vllm", "recorded"] = Field(
-        description="local: Transformers in process. vllm: an OpenAI-compatible endpoint. recorded: answers from a file."
+    engine: Literal["local", "http", "recorded"] = Field(
+        description="local: a model in this process. http: a server (vLLM, llama.cpp, Ollama, any that is OpenAI-compatible). "
+        "recorded: answers from a file."
     )
     model: str = Field(
-        description="local: a model folder, bundled:NAME, or a name of el4ner.models. vllm: the served model name. recorded: the "
-        "JSONL file of answers."
+        description="local: a GGUF file, a model folder, bundled:NAME, or a name of el4ner.models. http: the served model name. "
+        "recorded: the JSONL file of answers."
     )
     role: Literal["el4ner", "mrc"] = Field(
         default="el4ner",
@@ -116,8 +121,10 @@ class MemberConfig(Section):
         default=None,
         description="local: folder of a PEFT adapter to put on the model; a LoRA where that is a GGUF file.",
     )
-    endpoint: str | None = Field(default=None, description="vllm: base URL, for instance http://127.0.0.1:8001/v1.")
-    api_key_env: str | None = Field(default=None, description="vllm: environment variable that holds the API key.")
+    endpoint: str | None = Field(
+        default=None, description="http: base URL, with or without /v1, for instance http://127.0.0.1:8001/v1."
+    )
+    api_key_env: str | None = Field(default=None, description="http: environment variable that holds the API key.")
     prompt_style: str = Field(
         default="full", description="Template set: full for instruction-tuned models, compact for tiny tuned ones."
     )
@@ -149,25 +156,37 @@ class MemberConfig(Section):
     )
     constrain: bool | Literal["choices"] = Field(
         default=True,
-        description="Let the engine hold inline answers to a copy with marks, JSON answers to a list, choices to theirs, and "
-        "(local, where the tokenizer allows) the answers of role mrc to strings of the text; choices: vllm: those alone, for "
-        "tokenizers that do not spell a text letter by letter (BERT's word pieces).",
+        description="Let the engine hold inline answers to a copy with marks, lists to strings of the text, and choices to "
+        "theirs, as far as it can; choices: http: those alone, for tokenizers that do not spell a text letter by letter "
+        "(BERT's word pieces).",
     )
-    concurrency: int = Field(default=32, ge=1, description="vllm: requests under way at once.")
-    timeout_s: float = Field(default=120.0, gt=0, description="vllm: seconds before a request counts as failed.")
+    concurrency: int = Field(default=32, ge=1, description="http: requests under way at once.")
+    timeout_s: float = Field(default=120.0, gt=0, description="http: seconds before a request counts as failed.")
     retries: int = Field(
-        default=4, ge=0, description="vllm: further tries after a failure that may pass (429, 5xx, cut connection)."
+        default=4, ge=0, description="http: further tries after a failure that may pass (429, 5xx, cut connection)."
     )
     thinking: bool = Field(
         default=False, description="Whether a thinking model may think; off is right for extraction."
+    )
+    chat_template: Literal["model", "none"] = Field(
+        default="model",
+        description="http: model: the model's own. none: plain prompts, for base models (vLLM, llama.cpp).",
     )
     chat_template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Arguments for the model's chat template."
     )
 
     serve: ServeConfig | None = Field(
-        default=None, description="vllm: how el4ner.serve runs it here; null: the endpoint is served by somebody else."
+        default=None, description="http: how el4ner.serve runs it here; null: the endpoint is served by somebody else."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_spelling(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("engine") != "vllm":
+            return data
+        _say_that_vllm_is_http()
+        return data | {"engine": "http"}
 
     @model_validator(mode="after")
     def _engine_fields(self) -> "MemberConfig":
@@ -175,18 +194,28 @@ class MemberConfig(Section):
             raise ValueError("dtype int8 works on the CPU alone; on a GPU use float16 or bfloat16")
         if any(weight <= 0 for weight in self.weight.values()):
             raise ValueError("weight must be above 0; leave a language out of languages instead")
-        if self.engine == "vllm" and not self.endpoint:
-            raise ValueError("engine vllm needs an endpoint, for instance http://127.0.0.1:8001/v1")
-        if self.engine != "vllm" and self.endpoint:
-            raise ValueError(f"engine {self.engine} takes no endpoint; use engine: vllm or delete it")
+        if self.engine == "http" and not self.endpoint:
+            raise ValueError("engine http needs an endpoint, for instance http://127.0.0.1:8001/v1")
+        if self.engine != "http" and self.endpoint:
+            raise ValueError(f"engine {self.engine} takes no endpoint; use engine: http or delete it")
         if self.adapter and self.engine != "local":
-            raise ValueError("adapter is for engine local; with vllm, name the served adapter as the model")
-        if self.serve and self.engine != "vllm":
-            raise ValueError(f"serve is for engine vllm; engine {self.engine} needs no server")
-        if self.constrain == "choices" and self.engine != "vllm":
-            raise ValueError("constrain: choices is for engine vllm; elsewhere use true or false")
+            raise ValueError("adapter is for engine local; with http, name the served adapter as the model")
+        if self.serve and self.engine != "http":
+            raise ValueError(f"serve is for engine http; engine {self.engine} needs no server")
+        if self.constrain == "choices" and self.engine != "http":
+            raise ValueError("constrain: choices is for engine http; elsewhere use true or false")
+        if self.chat_template != "model" and self.engine != "http":
+            raise ValueError(
+                "chat_template is for engine http; engine local uses plain prompts where the model has none"
+            )
         if not self.languages:
             raise ValueError("languages is empty; name en, zh or both")
         if self.role == "mrc" and self.answer_format == "json":
             raise ValueError("answer_format json would hold an mrc member's answers to JSON; leave answer_format out")
         return self
+
+
+@cache
+def _say_that_vllm_is_http() -> None:
+    """Once a process: a configuration names its engine for each member."""
+    logger.warning("engine: vllm is now called engine: http (it asks any server); the old name still works")

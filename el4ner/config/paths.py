@@ -42,7 +42,7 @@ def with_absolute_paths(config: Config, base: Path) -> Config:
         return section.model_copy(update=paths) if section else None
 
     def member(section: MemberConfig) -> MemberConfig:
-        if section.engine == "vllm":
+        if section.engine == "http":
             return section.model_copy(update={"serve": serve(section.serve)})
         place = model_place if section.engine == "local" else absolute_path
         return section.model_copy(update={"model": place(section.model, base), "adapter": resolve(section.adapter)})

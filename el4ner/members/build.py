@@ -8,6 +8,7 @@ from el4ner.devices import check_device
 from el4ner.members.base import Member
 from el4ner.members.cache import CachedMember
 from el4ner.members.gguf import GgufMember
+from el4ner.members.http import HttpMember
 from el4ner.members.llamacpp_server import SLOTS
 from el4ner.members.meter import Meter, MeteredMember
 from el4ner.members.outages import Outages
@@ -15,7 +16,6 @@ from el4ner.members.recorded import RecordedMember
 from el4ner.members.store import AnswerStore
 from el4ner.members.tuned import check_labels
 from el4ner.members.turns import Turns
-from el4ner.members.vllm import VllmMember
 from el4ner.models.resolve import file_to_run
 
 
@@ -43,9 +43,9 @@ async def check_members(config: Config) -> None:
         MemberError: an endpoint does not answer; the message names the member.
     """
     for settings in config.members:
-        if settings.engine == "vllm":
+        if settings.engine == "http":
             key_file = config.serving.api_key_file
-            member = VllmMember(settings, allow_hosts=config.allow_hosts, key_file=key_file)
+            member = HttpMember(settings, allow_hosts=config.allow_hosts, key_file=key_file)
             try:
                 await member.check()
             finally:
@@ -69,10 +69,10 @@ def _spare(config: Config) -> int:
 
 
 def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages, turns: Turns) -> Member:
-    if member.engine == "vllm":
+    if member.engine == "http":
         report = partial(meter.note_server, member.name)
         key_file = config.serving.api_key_file
-        return VllmMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)
+        return HttpMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)
     if member.engine == "recorded":
         return RecordedMember(member.name, Path(member.model))
     if Path(member.model).suffix == ".gguf":

@@ -15,13 +15,21 @@ class Position(NamedTuple):
     alternatives: Mapping[str, float]
 
 
-def choice_log_probs(choices: Sequence[str], positions: Sequence[Position]) -> dict[str, float] | None:
+def choice_log_probs(
+    choices: Sequence[str], positions: Sequence[Position], *, strays: bool = False
+) -> dict[str, float] | None:
     """Log-probability of each choice, normalised over the choices; None where the tokens do not show it.
 
     Along the generated tokens, up to the one that settles the choice, each alternative that begins exactly one choice
     gives its probability to that choice. They show it only if the tokens spell a choice from the first one on, every
     choice was seen, no choice begins another one, and at most UNRESOLVED of the probability lies with alternatives that
     begin several choices.
+
+    Args:
+        choices: what could be answered.
+        positions: the answer's tokens.
+        strays: the answer was free; where it says something else, what was seen up to there counts, so that the likeliest
+            choice is known all the same.
     """
     if any(a != b and b.startswith(a) for a in choices for b in choices):
         return None
@@ -37,11 +45,25 @@ def choice_log_probs(choices: Sequence[str], positions: Sequence[Position]) -> d
                 unresolved = _log_add(unresolved, path + log_prob)
         left = _begun(choices, written, token)
         if not left or token not in alternatives:
-            return None
+            return _normalised(choices, masses, unresolved) if strays else None
         if len(left) == 1:
             return _normalised(choices, masses, unresolved)
         written, path = written + token, path + alternatives[token]
     return None
+
+
+def likeliest_choice(choices: Sequence[str], positions: Sequence[Position]) -> str | None:
+    """The choice that a free answer was likeliest to begin with, though not all were seen; None where none was.
+
+    A choice that was not seen is less likely than each token that was.
+    """
+    masses: dict[tuple[str, ...], float] = {}
+    for token, log_prob in (positions[0].alternatives if positions else {}).items():
+        begun = tuple(_begun(choices, "", token))
+        masses[begun] = _log_add(masses.get(begun, -math.inf), log_prob)
+    masses.pop((), None)
+    best = max(masses, key=lambda begun: masses[begun], default=())
+    return best[0] if len(best) == 1 else None
 
 
 def _begun(choices: Sequence[str], written: str, token: str) -> list[str]:

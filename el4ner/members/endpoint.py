@@ -1,4 +1,4 @@
-"""JSON over HTTP to one OpenAI-compatible server: bounded concurrency, retries, and errors that hold no text."""
+"""JSON over HTTP to one server: bounded concurrency, retries, and errors that hold no text."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import cache
 from types import MappingProxyType
@@ -23,18 +23,34 @@ ResultT = TypeVar("ResultT")
 LONGEST_WAIT_S = 60.0
 """A server that asks for a longer pause than this is given up on."""
 _OVERFLOW = re.compile(r"context[ _](length|size|window)|maximum model length|max_model_len", re.IGNORECASE)
+_NO_TEMPLATE = re.compile(r"default chat template is no longer allowed|does not define one", re.IGNORECASE)
 _HINTS: Mapping[int, str] = MappingProxyType(
     {
         401: "the API key is missing or wrong; set api_key_env",
         403: "the API key does not allow this; set api_key_env",
-        404: "no such path or model; the endpoint should end in /v1 and model be a served name",
+        404: "no such path or model; check endpoint, and that model is a served name",
         413: "the request is too large; use smaller windows",
+        503: "the server is busy, or is still loading its model",
     }
 )
 
 
 class GarbageError(El4nerError):
     """A reply does not have the form of an answer; its reason names the form, never the content."""
+
+
+class RefusedError(MemberError):
+    """The server refuses what it was asked, and would again.
+
+    Attributes:
+        status: of its reply.
+        no_template: because its model has no chat template.
+    """
+
+    def __init__(self, member: str, reason: str, *, status: int, no_template: bool = False) -> None:
+        super().__init__(member, reason)
+        self.status = status
+        self.no_template = no_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +80,7 @@ class RetryPolicy:
 class Failure:
     """Why a try failed: a reason without text, whether another try may help, and the pause that the server wants.
 
-    ``outage``: the server itself seems to be away, whatever it was asked.
+    ``outage``: the server itself seems to be away, whatever it was asked. ``refused``: the status with which it says no.
     """
 
     reason: str
@@ -72,9 +88,13 @@ class Failure:
     pause_s: float | None = None
     overflow: bool = False
     outage: bool = False
+    refused: int = 0
+    no_template: bool = False
 
     def error(self, member: str) -> MemberError:
         """The error to raise when no further try is made."""
+        if self.refused:
+            return RefusedError(member, self.reason, status=self.refused, no_template=self.no_template)
         kind = ContextOverflowError if self.overflow else MemberError
         return kind(member, self.reason, retryable=self.retryable)
 
@@ -86,7 +106,7 @@ class Endpoint:
 
     Args:
         member: name for errors.
-        url: checked base URL (see ``guard.check_endpoint``), without a slash at its end.
+        url: checked URL of the server's root (see ``guard.check_endpoint``), without ``/v1`` and without a slash at its end.
         api_key: sent as a bearer token; None for none.
         concurrency: most requests under way at once.
         policy: timeout and retries.
@@ -120,21 +140,31 @@ class Endpoint:
         """What ``read`` makes of the reply, and the seconds that the successful try took.
 
         Args:
-            path: below the base URL, for instance ``/chat/completions``.
+            path: below the root, for instance ``/v1/chat/completions``.
             body: sent as JSON.
             read: from the reply's JSON to the result; raises GarbageError where it has not the expected form.
 
         Raises:
             ContextOverflowError: the server says that the request does not fit into the model's context.
+            RefusedError: the server refuses the request.
             MemberError: any other failure, after the retries that the policy allows.
         """
+        return await self._patiently("POST", path, body, read)
+
+    async def get(self, path: str, read: Callable[[Any], ResultT]) -> ResultT:
+        """As ``post``, without a body and without the seconds."""
+        return (await self._patiently("GET", path, None, read))[0]
+
+    async def _patiently(
+        self, method: str, path: str, body: Any, read: Callable[[Any], ResultT]
+    ) -> tuple[ResultT, float]:
         tries, began = 0, time.perf_counter()
         while True:
             if not self._outages.may_try(self._member):
                 raise MemberError(self._member, "its server is down; the others go on without it", retryable=True)
             async with self._slots:
                 started = time.perf_counter()
-                result = await self._try("POST", path, body, read, self._policy.timeout_s)
+                result = await self._try(method, path, body, read, self._policy.timeout_s)
             tries += 1
             if not isinstance(result, Failure):
                 self._outages.answered(self._member)
@@ -154,10 +184,10 @@ class Endpoint:
         return result
 
     async def page(self, path: str, deadline_s: float) -> str | None:
-        """A page in plain text beside the base URL (``/metrics``), or None where there is none to be had in time."""
+        """A page in plain text (``/metrics``), or None where there is none to be had in time."""
         try:
             async with asyncio.timeout(deadline_s):
-                reply = await self._client.get(self._url.removesuffix("/v1") + path)
+                reply = await self._client.get(self._url + path)
         except (TimeoutError, httpx.HTTPError):
             return None
         return reply.text if reply.status_code == httpx.codes.OK else None
@@ -191,7 +221,11 @@ class Endpoint:
             return Failure(reason, retryable=True, outage=True)
         if reply.status_code != httpx.codes.OK:
             return _refusal(reply)
-        return _read(reply, read)
+        result = _read(reply, read)
+        # A page that every path leads to is no passing fault.
+        return (
+            replace(result, retryable=False, refused=True) if isinstance(result, Failure) and body is None else result
+        )
 
 
 @cache
@@ -218,11 +252,13 @@ def _refusal(reply: httpx.Response) -> Failure:
     if status == 429 or status >= 500:
         pause_s = _retry_after_s(reply.headers.get("Retry-After"))
         # Also 500: with it vLLM answers what was under way when its engine died, minutes before the server is back.
-        return Failure(f"HTTP {status}", retryable=True, pause_s=pause_s, outage=status in (500, 502, 503, 504))
+        reason = f"HTTP {status}: {_HINTS[status]}" if status in _HINTS else f"HTTP {status}"
+        return Failure(reason, retryable=True, pause_s=pause_s, outage=status in (500, 502, 503, 504))
     if 300 <= status < 400:
         return Failure(f"HTTP {status}: redirects are not followed; give the final endpoint", retryable=False)
     hint = _HINTS.get(status, "the server refuses the request; see its log")
-    return Failure(f"HTTP {status}: {hint}", retryable=False)
+    no_template = status == 400 and _NO_TEMPLATE.search(reply.text) is not None
+    return Failure(f"HTTP {status}: {hint}", retryable=False, refused=status, no_template=no_template)
 
 
 def _retry_after_s(value: str | None) -> float | None:

@@ -168,7 +168,9 @@ def _read_answer(reply: Any) -> Answer:
         raise GarbageError("is no completion") from error
     if not isinstance(text, str) or stopped not in ("eos", "word", "limit"):
         raise GarbageError("is no completion")
-    return Answer(text, "length" if stopped == "limit" else "stop", usage)
+    # A server with context shift goes on writing after it has forgotten the prompt's beginning.
+    cut = stopped == "limit" or bool(reply.get("truncated"))
+    return Answer(text, "length" if cut else "stop", usage)
 
 
 def _read_probabilities(reply: Any) -> tuple[dict[int, float], Usage]:

@@ -75,7 +75,7 @@ class ChatTemplate:
         Raises:
             TemplateError: the template refuses the conversation.
         """
-        taken = messages if self.takes_system else _merged(messages)
+        taken = messages if self.takes_system else merged(messages)
         written = self._render([{"role": m.role, "content": m.content} for m in taken], not answered)
         return written if answered else written + self._lead
 
@@ -155,12 +155,12 @@ def _turns(**contents: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content} for role, content in contents.items()]
 
 
-def _merged(messages: Sequence[Message]) -> Sequence[Message]:
-    """The conversation with its system message at the head of the first user message."""
+def merged(messages: Sequence[Message]) -> Sequence[Message]:
+    """A conversation for a model without a system role: with its system message at the head of the first user message."""
     if len(messages) < 2 or messages[0].role != "system":
         return messages
     system, first, *rest = messages
     return [Message(first.role, f"{system.content}\n\n{first.content}"), *rest]
 
 
-__all__ = ["PLAIN_END", "ChatTemplate"]
+__all__ = ["PLAIN_END", "ChatTemplate", "merged"]

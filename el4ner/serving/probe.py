@@ -7,8 +7,6 @@ from urllib.parse import urlsplit
 
 import httpx
 
-_QUESTION = {"messages": [{"role": "user", "content": "1"}], "max_tokens": 1, "temperature": 0}
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -55,12 +53,16 @@ def _listens(url: str) -> bool:
 
 
 def _first_token(client: httpx.Client, url: str, model: str) -> Any:
-    """The log-probabilities of the likeliest first tokens, as they came."""
-    body = {**_QUESTION, "model": model, "logprobs": True, "top_logprobs": 5}
-    response = client.post(f"{url}/chat/completions", json=body)
+    """The log-probabilities of the likeliest first tokens, as they came; of a base model, which knows no chat, plainly."""
+    shared = {"model": model, "max_tokens": 1, "temperature": 0}
+    chat = {**shared, "messages": [{"role": "user", "content": "1"}], "logprobs": True, "top_logprobs": 5}
+    response = client.post(f"{url}/chat/completions", json=chat)
+    if response.status_code != httpx.codes.BAD_REQUEST:
+        response.raise_for_status()
+        return response.json()["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    response = client.post(f"{url}/completions", json={**shared, "prompt": "1", "logprobs": 5})
     response.raise_for_status()
-    choice = response.json()["choices"][0]
-    return choice["logprobs"]["content"][0]["top_logprobs"]
+    return response.json()["choices"][0]["logprobs"]["top_logprobs"]
 
 
 def _refusal(status: int) -> str:

@@ -88,7 +88,8 @@ def _server(group: list[MemberConfig], *, on_cpu: bool, sizes_suffice: bool) -> 
     first = group[0]
     settings = _agreed(group)
     host, port = _address(first)
-    model = find_model(settings.model, sizes_suffice=sizes_suffice)
+    by_chat = any(member.chat_template == "model" for member in group)
+    model = find_model(settings.model, sizes_suffice=sizes_suffice, by_chat=by_chat)
     adapters = {m.model: read_adapter(Path(m.serve.adapter), model) for m in group if m.serve and m.serve.adapter}
     bases = [member.model for member in group if member.serve and not member.serve.adapter]
     if len(set(bases)) > 1 or set(bases) & set(adapters) or len(bases) + len(adapters) < len(group):
@@ -131,7 +132,12 @@ def _address(member: MemberConfig) -> tuple[str, int]:
     check_endpoint(member.name, url, [urlsplit(url).hostname or ""])
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if not is_loopback(host) or parts.scheme != "http" or parts.port is None or parts.path.rstrip("/") != "/v1":
+    if (
+        not is_loopback(host)
+        or parts.scheme != "http"
+        or parts.port is None
+        or parts.path.rstrip("/") not in ("", "/v1")
+    ):
         raise ConfigError(
             f"member {member.name}: a server is started on this machine's loopback only; write its endpoint as "
             "http://127.0.0.1:8001/v1, and put a reverse proxy before it where others must reach it"

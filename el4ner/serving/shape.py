@@ -126,8 +126,12 @@ class ModelFolder:
     known_as: str | None = None
 
 
-def read_model(folder: Path) -> ModelFolder:
+def read_model(folder: Path, *, by_chat: bool = True) -> ModelFolder:
     """Check a model folder and read what its memory depends on.
+
+    Args:
+        folder: of the model.
+        by_chat: whether its members are asked by chat; base models have no chat template.
 
     Raises:
         ModelError: it is no complete model, asks for remote code, holds no safetensors weights, or no chat template.
@@ -135,19 +139,21 @@ def read_model(folder: Path) -> ModelFolder:
     check_model_folder(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     shape = read_shape(config, str(folder / "config.json"))
-    _check_template(_has_chat_template(folder), str(folder))
+    if by_chat:
+        _check_template(_has_chat_template(folder), str(folder))
     tensors = read_tensors(folder)
     # A tied model may store its output embeddings all the same; they are not loaded twice.
     loaded = [t for t in tensors if not (shape.tied and t.name.startswith("lm_head."))]
     return ModelFolder(folder, shape, Weights(tuple(loaded)))
 
 
-def find_model(model: str, *, sizes_suffice: bool) -> ModelFolder:
+def find_model(model: str, *, sizes_suffice: bool, by_chat: bool = True) -> ModelFolder:
     """The model that a ``serve`` section names by path or by name.
 
     Args:
         model: a folder, or a name of ``el4ner.models``.
         sizes_suffice: a model of the registry that is not here is given with the registry's numbers; else it is an error.
+        by_chat: whether its members are asked by chat; base models have no chat template.
 
     Raises:
         ConfigError: the name is not installed, or unknown.
@@ -155,9 +161,9 @@ def find_model(model: str, *, sizes_suffice: bool) -> ModelFolder:
     """
     entry, folder = known_entry(model), tokenizer_folder(model)
     if sizes_suffice and entry is not None and not folder.exists():
-        _check_template(entry.template != "none", entry.name)
+        _check_template(not by_chat or entry.template != "none", entry.name)
         return _of_registry(entry, folder)
-    return read_model(weights_folder(model))
+    return read_model(weights_folder(model), by_chat=by_chat)
 
 
 def _of_registry(entry: Entry, folder: Path) -> ModelFolder:
@@ -177,7 +183,7 @@ def _of_registry(entry: Entry, folder: Path) -> ModelFolder:
 def _check_template(there: bool, where: str) -> None:
     if not there:
         raise ModelError(
-            f"{where} has no chat template, and its server is asked by chat; use an instruction-tuned model, or add the "
+            f"{where} has no chat template; use an instruction-tuned model, give its members chat_template: none, or add the "
             "chat_template.jinja that it was tuned with"
         )
 

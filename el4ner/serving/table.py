@@ -42,7 +42,7 @@ def remarks(plan: Plan, config: Config) -> list[str]:
             lines.append(f"{server.name}: {placed.replicas} copies behind port {server.port}, balanced by load")
         if server.key_env is None:
             lines.append(f"{server.name}: no api_key_env: every user of this machine can ask it")
-    others = [member.name for member in config.members if member.engine == "vllm" and member.serve is None]
+    others = [member.name for member in config.members if member.engine == "http" and member.serve is None]
     if others:
         lines.append(f"served by somebody else (no serve section): {', '.join(others)}")
     return [line if len(line) <= WIDTH else line[: WIDTH - 1] + "…" for line in lines]

@@ -22,7 +22,7 @@ def vllm_server(setting: Setting) -> tuple[Config, AbstractContextManager[Callab
         "kv_tokens": 8 * CONTEXT,
         "extra_args": ["--enforce-eager"],
     }
-    config = setting.config(engine="vllm", model="model", endpoint=ENDPOINT, serve=serve, concurrency=16, timeout_s=600)
+    config = setting.config(engine="http", model="model", endpoint=ENDPOINT, serve=serve, concurrency=16, timeout_s=600)
     return config, _served(setting, config)
 
 

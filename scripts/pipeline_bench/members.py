@@ -7,8 +7,8 @@ from el4ner.config import Config, MemberConfig
 from el4ner.errors import ConfigError
 from el4ner.members.base import Answer, Choice, Member, Request
 from el4ner.members.cache import CachedMember
+from el4ner.members.http import HttpMember
 from el4ner.members.meter import Meter, MeteredMember
-from el4ner.members.vllm import VllmMember
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.copying import write_copy
 from el4ner.stages.asking import Voice
@@ -75,10 +75,10 @@ def engine_alone(settings: MemberConfig, config: Config, threads: int = 0) -> Me
         ConfigError: its engine computes nothing.
         ModelError: its folder cannot be used.
     """
-    if settings.engine == "vllm":
-        return VllmMember(settings, allow_hosts=config.allow_hosts)
+    if settings.engine == "http":
+        return HttpMember(settings, allow_hosts=config.allow_hosts)
     if settings.engine == "recorded":
-        raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and vllm")
+        raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and http")
     from el4ner.members.local import LocalMember
 
     return LocalMember(settings, threads=threads)

@@ -14,15 +14,17 @@ from el4ner.batch.merge import Outcome
 from el4ner.batch.runner import Runner
 from el4ner.config import Config, MemberConfig
 from el4ner.errors import MemberError
+from el4ner.members.http import HttpMember
 from el4ner.members.keys import api_key
 from el4ner.members.metrics import PATH, ServerCounts
-from el4ner.members.vllm import CHAT, VllmMember
+from el4ner.members.servers.opening import split_endpoint
 from el4ner.pipeline import Pipeline
 from el4ner.text.documents import Document
 
 PATIENCE_S = 1800.0
 """Longest wait for one answer of the bare client: all requests are sent at once, so that most of it is queueing."""
-Bodies = Mapping[str, Sequence[bytes]]
+Calls = Mapping[str, Sequence[tuple[str, bytes]]]
+"""For each member: path and body."""
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ async def measure(config: Config, documents: Sequence[Document], warm_up: Sequen
         growth = [now.since(then) for now, then in zip(await counted(config), before, strict=True)]
     finally:
         await pipeline.close()
-    bare_s = await flat_out(config, bodies(config, recorders))
+    bare_s = await flat_out(config, await calls(config, recorders))
     queries, hits = (sum(getattr(g, f"prefix_cache_{name}") for g in growth) for name in ("queries", "hits"))
     failed = sum(outcome.prediction.status == "failed" for outcome in outcomes)
     return Measured(len(documents), failed, pipeline_s, bare_s, hits / max(1, queries), by_stage(recorders))
@@ -90,13 +92,14 @@ async def run_all(pipeline: Pipeline, documents: Sequence[Document]) -> list[Out
     return outcomes
 
 
-def bodies(config: Config, recorders: Mapping[str, Recording]) -> Bodies:
+async def calls(config: Config, recorders: Mapping[str, Recording]) -> Calls:
     """What the pipeline sent to each member. The salt gives the requests prefix caches that hold nothing yet."""
-    found: dict[str, list[bytes]] = {}
+    found: dict[str, list[tuple[str, bytes]]] = {}
     for settings in config.members:
         member = _member(settings, config)
-        sent = [member.body(request) | {"cache_salt": "bare"} for request, _ in recorders[settings.name].heard]
-        found[settings.name] = [json.dumps(body).encode() for body in sent]
+        sent = [await member.call(request) for request, _ in recorders[settings.name].heard]
+        found[settings.name] = [(path, json.dumps(body | {"cache_salt": "bare"}).encode()) for path, body in sent]
+        await member.close()
     return found
 
 
@@ -112,7 +115,7 @@ def by_stage(recorders: Mapping[str, Recording]) -> dict[str, Stage]:
     return stages
 
 
-async def flat_out(config: Config, requests: Bodies) -> float:
+async def flat_out(config: Config, requests: Calls) -> float:
     """Seconds until all requests, sent at once, are answered.
 
     Raises:
@@ -122,7 +125,11 @@ async def flat_out(config: Config, requests: Bodies) -> float:
     async with httpx.AsyncClient(timeout=PATIENCE_S, limits=limits, trust_env=False) as client:
         started = time.perf_counter()
         keys = {m.name: api_key(m.api_key_env, config.serving.api_key_file) for m in config.members}
-        posts = [_post(client, m, keys[m.name], body) for m in config.members for body in requests[m.name]]
+        posts = [
+            _post(client, _root(m) + path, keys[m.name], body)
+            for m in config.members
+            for path, body in requests[m.name]
+        ]
         statuses = Counter(await asyncio.gather(*posts))
         seconds = time.perf_counter() - started
     if set(statuses) - {200}:
@@ -132,19 +139,19 @@ async def flat_out(config: Config, requests: Bodies) -> float:
 
 async def counted(config: Config) -> list[ServerCounts]:
     """The counters of each server, once where members share one."""
-    urls = dict.fromkeys(_url(member).removesuffix("/v1") for member in config.members)
+    urls = dict.fromkeys(_root(member) for member in config.members)
     async with httpx.AsyncClient(timeout=30.0, trust_env=False) as client:
         return [ServerCounts.read((await client.get(url + PATH)).text) for url in urls]
 
 
-def _member(settings: MemberConfig, config: Config) -> VllmMember:
-    return VllmMember(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
+def _member(settings: MemberConfig, config: Config) -> HttpMember:
+    return HttpMember(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
 
 
-async def _post(client: httpx.AsyncClient, member: MemberConfig, key: str | None, body: bytes) -> int:
+async def _post(client: httpx.AsyncClient, url: str, key: str | None, body: bytes) -> int:
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-    return (await client.post(_url(member) + CHAT, content=body, headers=headers)).status_code
+    return (await client.post(url, content=body, headers=headers)).status_code
 
 
-def _url(member: MemberConfig) -> str:
-    return (member.endpoint or "").rstrip("/")
+def _root(member: MemberConfig) -> str:
+    return split_endpoint((member.endpoint or "").rstrip("/"))[0]

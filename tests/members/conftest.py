@@ -1,5 +1,6 @@
 """Engines and members of tiny random models."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,11 @@ def member_of(engine_of: Callable[[str], Any], tiny_model: Callable[..., Path]) 
         return made
 
     return member
+
+
+@pytest.fixture(autouse=True)
+def _said_anew():
+    """What is said once a process is said once a test."""
+    http = sys.modules.get("el4ner.members.http")
+    if http is not None:
+        http._say.cache_clear()

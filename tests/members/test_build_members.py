@@ -16,7 +16,7 @@ from el4ner.members.build import build_members, check_members
 from el4ner.members.meter import Meter
 from el4ner.members.store import AnswerStore
 
-VLLM = {"name": "served", "engine": "vllm", "model": "big", "endpoint": "http://127.0.0.1:9/v1", "retries": 0}
+VLLM = {"name": "served", "engine": "http", "model": "big", "endpoint": "http://127.0.0.1:9/v1", "retries": 0}
 
 
 def config_of(members: list[dict[str, Any]], base: Path) -> Config:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from el4ner.members.choice_probs import Position, choice_log_probs
+from el4ner.members.choice_probs import Position, choice_log_probs, likeliest_choice
 
 
 def at(**probabilities: float) -> Position:
@@ -65,6 +65,28 @@ def test_white_space_before_the_choice_does_not_count():
 )
 def test_what_the_tokens_do_not_show_is_none(choices: list[str], positions: list[Position]):
     assert choice_log_probs(choices, positions) is None
+
+
+def test_a_free_answer_that_strays_shows_the_choices_all_the_same():
+    strayed = [at(The=0.5, yes=0.3, no=0.1), at(answer=1.0)]
+    assert probabilities(choice_log_probs(["yes", "no"], strayed, strays=True)) == pytest.approx(
+        {"yes": 0.75, "no": 0.25}
+    )
+    assert choice_log_probs(["yes", "no"], [at(The=0.5, yes=0.3)], strays=True) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "choice"),
+    [
+        ({"The": 0.5, "per": 0.2, "person": 0.1, "no": 0.15}, "person"),
+        ({"The": 0.5, "p": 0.3, "person": 0.1}, None),
+        ({"The": 0.5}, None),
+        (None, None),
+    ],
+)
+def test_the_likeliest_choice_is_known_though_not_all_were_seen(first: dict[str, float] | None, choice: str | None):
+    positions = [] if first is None else [at(**first)]
+    assert likeliest_choice(["person", "place", "none"], positions) == choice
 
 
 def test_a_choice_that_the_engine_rules_out_is_finite_and_next_to_impossible():

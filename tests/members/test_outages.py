@@ -10,8 +10,8 @@ from el4ner.config import MemberConfig
 from el4ner.errors import MemberError
 from el4ner.members import endpoint
 from el4ner.members.base import Answer, Message, Request
+from el4ner.members.http import HttpMember
 from el4ner.members.outages import LOOK_S, Outages
-from el4ner.members.vllm import VllmMember
 
 REQUEST = Request("extract", (Message("user", "x"),), 8)
 
@@ -54,16 +54,16 @@ def test_patience_ends_for_a_dead_member_and_for_a_hopeless_request():
     assert not outages.worth_waiting("a", 5.0)
 
 
-def member(server: ScriptedServer, outages: Outages) -> VllmMember:
+def member(server: ScriptedServer, outages: Outages) -> HttpMember:
     values = {
         "name": "m",
-        "engine": "vllm",
+        "engine": "http",
         "model": MODEL,
         "endpoint": server.endpoint,
         "retries": 1,
         "timeout_s": 5.0,
     }
-    return VllmMember(MemberConfig.model_validate(values), backoff_s=0.01, outages=outages)
+    return HttpMember(MemberConfig.model_validate(values), backoff_s=0.01, outages=outages)
 
 
 @pytest.mark.parametrize("code", [500, 503])  # vLLM answers 500 to what was under way when its engine died
@@ -75,7 +75,7 @@ def test_requests_wait_for_a_member_that_cannot_be_spared(monkeypatch: pytest.Mo
 
     with ScriptedServer(lambda body: completion("back"), script=[status(code)] * 7) as server:
         assert asyncio.run(ask(server)).text == "back"
-        assert len(server.chats) == 8
+        assert len(server.asked) == 8
 
 
 def test_a_member_that_can_be_spared_fails_at_once_after_its_first_outage():
@@ -90,7 +90,7 @@ def test_a_member_that_can_be_spared_fails_at_once_after_its_first_outage():
     with ScriptedServer(lambda body: status(503)) as server:
         started = time.monotonic()
         asyncio.run(ask(server))
-        assert len(server.chats) == 2
+        assert len(server.asked) == 2
         assert time.monotonic() - started < 5
 
 

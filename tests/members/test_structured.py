@@ -1,49 +1,14 @@
-"""The regular expression that holds a copy: it takes every marked copy of a text, and nothing that changes the text."""
+"""What vLLM is told of an answer's form; the grammars themselves are tested with the prompts, and by real servers."""
 
 import re
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from el4ner.members.base import Message, Request
-from el4ner.members.structured import choice_pattern, copy_pattern, structured_outputs
-from el4ner.prompts.copying import read_copy, write_copy
-from el4ner.text.spans import Span
+from el4ner.members.structured import choice_pattern, structured_outputs
+from el4ner.prompts.formats import answer_format
+from el4ner.prompts.grammar import copy_grammar, list_grammar
 
-TEXTS = [
-    "Angela Merkel's team (Berlin) met Acme-Corp.",
-    "张三在北京大学工作。",
-    "a+b [c] {d} ^e$ \\ | 7/8 ?",
-    "naïve_İ 😀\n\tx",
-]
-
-
-def words(text: str) -> list[Span]:
-    return [Span(match.start(), match.end()) for match in re.finditer(r"[^\W_]+", text)]
-
-
-@pytest.mark.parametrize("text", TEXTS)
-def test_every_marked_copy_is_taken_and_read_back(text: str):
-    pattern = re.compile(copy_pattern(text))
-    assert pattern.fullmatch(text)
-    for span in words(text):
-        copy = write_copy(text, [span])
-        assert pattern.fullmatch(copy)
-        assert [found for _, found in read_copy(copy, text)] == [span]
-    assert pattern.fullmatch(write_copy(text, words(text)))
-
-
-@given(st.text(alphabet="ab. -(张é\n", min_size=1, max_size=40), st.text(alphabet="abx", min_size=1, max_size=3))
-def test_a_copy_is_held_to_its_text(text: str, more: str):
-    pattern = re.compile(copy_pattern(text))
-    assert pattern.fullmatch(text.strip())
-    assert not pattern.fullmatch(text.strip() + more)
-
-
-def test_a_mark_stands_at_each_chinese_character_but_in_no_english_word():
-    assert re.fullmatch(copy_pattern("北京大学"), "北京[[大]]学")
-    assert not re.fullmatch(copy_pattern("Berlin"), "Ber[[lin]]")
+ASKED = Request("extract", (Message("user", "a"),), 8)
+LINES = answer_format("lines").list_form("Ada <s> Karl")
 
 
 def test_choices_are_taken_with_and_without_their_space_and_nothing_else():
@@ -54,13 +19,29 @@ def test_choices_are_taken_with_and_without_their_space_and_nothing_else():
         assert not pattern.fullmatch(other)
 
 
+def test_a_choice_may_have_an_end_of_its_own():
+    pattern = re.compile(choice_pattern(["art", "artist"], "\n\n"))
+    assert pattern.fullmatch("art\n\n") and pattern.fullmatch(" artist\n\n") and not pattern.fullmatch("art")
+
+
+def test_copies_and_lists_are_held_by_grammars_that_may_begin_with_a_space():
+    copy, listed = (
+        Request("extract", ASKED.messages, 8, copy_of="Ada"),
+        Request("mrc", ASKED.messages, 8, list_of=LINES),
+    )
+    assert structured_outputs(copy, True, ()) == {"grammar": copy_grammar("Ada").replace("root ::= ", 'root ::= " "? ')}
+    held = structured_outputs(listed, True, ["<s>"], "\n\n")
+    assert held is not None and held["grammar"].startswith('root ::= " "? ( ')
+    assert list_grammar(LINES) not in held["grammar"] and "<s>" not in held["grammar"]
+
+
 def test_exactly_one_kind_of_constraint():
-    request = Request("extract", (Message("user", "a"),), 8, copy_of="a")
-    kinds = {"choice", "json", "regex", "grammar", "json_object", "structural_tag"}
-    for asked in (request, Request("classify", request.messages, 8, choices=("x", "y"))):
-        for answer_format in ("inline", "json"):
-            found = structured_outputs(asked, True, answer_format, ())
-            assert found is not None and len(kinds & set(found)) == 1
-    assert structured_outputs(request, False, "inline", ()) is None
-    assert structured_outputs(request, True, "lines", ()) is None
-    assert structured_outputs(request, "choices", "inline", ()) is None
+    for asked in (
+        Request("extract", ASKED.messages, 8, copy_of="a"),
+        Request("classify", ASKED.messages, 8, choices=("x", "y")),
+        Request("extract", ASKED.messages, 8, list_of=LINES),
+    ):
+        assert len(structured_outputs(asked, True, ()) or ()) == 1
+        assert structured_outputs(asked, False, ()) is None
+        assert (structured_outputs(asked, "choices", ()) is None) == (not asked.choices)
+    assert structured_outputs(ASKED, True, ()) is None

@@ -82,7 +82,7 @@ def test_a_member_that_is_asked_nothing_is_left_alone(folder: Path, caplog: pyte
 def test_an_untuned_model_and_one_of_any_labels_are_never_complained_about(folder: Path, tmp_path_factory: Any):
     check_labels(config_of(folder, DRUG, any_labels=True))
     check_labels(config_of(tmp_path_factory.mktemp("untuned"), DRUG))
-    check_labels(config_of(folder, DRUG, engine="vllm", model="far", endpoint="http://127.0.0.1:9/v1"))
+    check_labels(config_of(folder, DRUG, engine="http", model="far", endpoint="http://127.0.0.1:9/v1"))
 
 
 def test_an_adapter_adds_to_its_base(folder: Path, tmp_path: Path):
@@ -96,7 +96,7 @@ def test_an_adapter_adds_to_its_base(folder: Path, tmp_path: Path):
 
 
 def test_served_members_are_checked_where_their_folders_are_at_hand(folder: Path):
-    endpoint = {"engine": "vllm", "model": "far", "endpoint": "http://127.0.0.1:9/v1"}
+    endpoint = {"engine": "http", "model": "far", "endpoint": "http://127.0.0.1:9/v1"}
     with pytest.raises(ConfigError, match="small: DRUG"):
         check_labels(config_of(folder, DRUG, **endpoint, serve={"model": str(folder)}))
 

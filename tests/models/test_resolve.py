@@ -51,7 +51,7 @@ def local(model: str) -> dict[str, Any]:
 def served(model: str) -> dict[str, Any]:
     endpoint = "http://127.0.0.1:8001/v1"
     serve = {"model": model, "context": 128, "concurrency": 1}
-    return {"name": "a", "engine": "vllm", "model": "a", "endpoint": endpoint, "serve": serve}
+    return {"name": "a", "engine": "http", "model": "a", "endpoint": endpoint, "serve": serve}
 
 
 def test_a_local_member_runs_the_file_that_runs_best(installed: Path):

@@ -26,7 +26,7 @@ def member(tmp_path: Path) -> Member:
             save_model(folder, PUBLISHED[model])
         settings = {"model": str(folder), "context": 2048, "concurrency": 8, **serve}
         return {
-            "name": name, "engine": "vllm", "model": name, "endpoint": f"http://127.0.0.1:{port}/v1",
+            "name": name, "engine": "http", "model": name, "endpoint": f"http://127.0.0.1:{port}/v1",
             "api_key_env": key, "serve": settings,
         }  # fmt: skip
 

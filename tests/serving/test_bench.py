@@ -44,11 +44,12 @@ def unsalted(request: Received) -> str:
 
 
 def test_the_bare_client_sends_the_pipelines_requests_again():
-    with ScriptedServer(answer, metrics=[METRICS % (0, 0), METRICS % (200, 50)]) as server:
+    models = dict.fromkeys(("opt", "bloom", "qwen3"))
+    with ScriptedServer(answer, models=models, metrics=[METRICS % (0, 0), METRICS % (200, 50)]) as server:
         documents = [Document(str(number), text) for number, text in enumerate(TEXTS)]
         found = asyncio.run(measure(ensemble(server), documents, []))
-        salted = [request for request in server.chats if "cache_salt" in request.body]
-        plain = [request for request in server.chats if "cache_salt" not in request.body]
+        salted = [request for request in server.asked if "cache_salt" in request.body]
+        plain = [request for request in server.asked if "cache_salt" not in request.body]
     assert sorted(map(unsalted, salted)) == sorted(map(unsalted, plain))
     assert found.requests == len(plain) > 12
     assert set(found.stages) >= {"pre-extract", "extract", "classify"}
@@ -61,7 +62,10 @@ def test_a_refused_request_is_no_measurement():
     with ScriptedServer() as server, pytest.raises(MemberError, match="404"):
         config = ensemble(server)
         broken = config.members[0].model_copy(update={"endpoint": server.endpoint + "/nowhere"})
-        requests = {member.name: [b"{}"] if member.name == broken.name else [] for member in config.members}
+        requests = {
+            member.name: [("/v1/chat/completions", b"{}")] if member.name == broken.name else []
+            for member in config.members
+        }
         asyncio.run(flat_out(config.model_copy(update={"members": (broken, *config.members[1:])}), requests))
 
 

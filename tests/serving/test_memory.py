@@ -156,3 +156,9 @@ def test_folders_that_are_refused(what: str, message: str, tmp_path: Path):
     damaged(folder, what)
     with pytest.raises(ModelError, match=message):
         read_model(folder)
+
+
+def test_a_base_model_is_served_to_members_that_want_no_template(tmp_path: Path):
+    folder = save_model(tmp_path / "m", PUBLISHED["Qwen3-0.6B"])
+    damaged(folder, "no template")
+    assert read_model(folder, by_chat=False).shape.layers == 28

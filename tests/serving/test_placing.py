@@ -168,7 +168,7 @@ def test_what_cannot_be_served(member: Member, change: dict[str, Any], message: 
 
 
 def test_nothing_to_serve():
-    other = {"name": "a", "engine": "vllm", "model": "a", "endpoint": "http://127.0.0.1:1/v1"}
+    other = {"name": "a", "engine": "http", "model": "a", "endpoint": "http://127.0.0.1:1/v1"}
     with pytest.raises(ConfigError, match="no member has a serve section"):
         make_plan(configuration(other), gpus="80GiB", cpu=False)
 

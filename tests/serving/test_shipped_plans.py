@@ -28,7 +28,7 @@ def test_every_shipped_configuration_that_asks_servers_can_also_start_them():
 
 
 def _serves(path: Path) -> bool:
-    return any(member.engine == "vllm" for member in load_config(path).members)
+    return any(member.engine == "http" for member in load_config(path).members)
 
 
 @pytest.mark.parametrize("gpus", ["2x24GiB", "2x23034MiB"])

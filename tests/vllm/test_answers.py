@@ -16,12 +16,13 @@ import pytest
 from el4ner.config import Language, load_config
 from el4ner.errors import ContextOverflowError
 from el4ner.members.base import Answer, Choice, Member, Message, Request
+from el4ner.members.http import HttpMember
 from el4ner.members.local import LocalMember
 from el4ner.members.meter import Meter
-from el4ner.members.structured import SURFACES, copy_pattern
-from el4ner.members.vllm import VllmMember
+from el4ner.members.structured import structured_outputs
 from el4ner.pipeline import build_pipeline
 from el4ner.prompts.copying import CLOSE, OPEN
+from el4ner.prompts.formats import answer_format
 from el4ner.scoring.counts import micro, strict_counts
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.stages.classify import classification_request
@@ -54,10 +55,10 @@ def ask(member: Member, request: Request) -> Any:
     return asyncio.run(once())
 
 
-def served(box: Box, name: str, **changes: Any) -> VllmMember:
+def served(box: Box, name: str, **changes: Any) -> HttpMember:
     config = load_config(box.config)
     settings = next(member for member in config.members if member.name == name)
-    return VllmMember(settings.model_copy(update=changes))
+    return HttpMember(settings.model_copy(update=changes))
 
 
 def post(box: Box, name: str, **body: Any) -> dict[str, Any]:
@@ -119,10 +120,6 @@ def test_constraints_are_honoured_and_old_names_of_them_are_not(box: Box):
         for constraint in ({"structured_outputs": {"choice": ["zebra", "yak"]}}, {"guided_choice": ["zebra", "yak"]})
     )
     assert held in ("zebra", "yak") and free not in ("zebra", "yak")
-    listed = post(box, "bloom", structured_outputs={"json": SURFACES, "disable_any_whitespace": True}, max_tokens=200)
-    choice = listed["choices"][0]
-    if choice["finish_reason"] == "stop":
-        assert all(isinstance(surface, str) for surface in json.loads(choice["message"]["content"]))
 
 
 @pytest.mark.parametrize(
@@ -130,10 +127,25 @@ def test_constraints_are_honoured_and_old_names_of_them_are_not(box: Box):
 )
 def test_every_text_can_be_held_to_its_copy(box: Box, text: str):
     """Asked of the member whose tokenizer has a token for every byte, so that it can spell any text."""
-    reply = post(box, "qwen3", structured_outputs={"regex": copy_pattern(text)}, max_tokens=400)["choices"][0]
+    asked = Request("extract", (Message("user", TEXT),), 400, copy_of=text)
+    reply = post(box, "qwen3", structured_outputs=structured_outputs(asked, True, ()), max_tokens=400)["choices"][0]
     unmarked = reply["message"]["content"].replace(OPEN, "").replace(CLOSE, "")
     assert reply["finish_reason"] == "stop"
     assert "".join(unmarked.split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("name", ["lines", "json"])
+@pytest.mark.parametrize(
+    "text", [TEXT, "张三在北京大学工作。", "a+b [c] {d} ^e$ \\ | 7/8 ? \"x\" - 'y'", "naïve 😀\nİx\t_"]
+)
+def test_every_list_can_be_held_to_its_text(box: Box, text: str, name: str):
+    form = answer_format(name)
+    asked = Request("extract", (Message("user", TEXT),), 400, list_of=form.list_form(text))
+    reply = post(box, "qwen3", structured_outputs=structured_outputs(asked, True, ()), max_tokens=400)["choices"][0]
+    assert reply["finish_reason"] == "stop"
+    spaced = "".join(text.split())
+    for mention in form.read(reply["message"]["content"], text):
+        assert "".join(mention.surface.split()) in spaced
 
 
 def test_the_adapter_answers_otherwise_than_its_base(box: Box):

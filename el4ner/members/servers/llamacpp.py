@@ -1,0 +1,70 @@
+"""llama.cpp's server: the same client as for GGUF files in this process, with the template that the server tells of."""
+
+import re
+from typing import Any
+
+from el4ner.members.endpoint import GarbageError
+from el4ner.members.llamacpp import LlamaCpp
+from el4ner.members.servers.connection import Connection, Opened
+from el4ner.prompts.chat import ChatTemplate
+
+_SIGN = re.compile(r"<\|?[^<>\s'\"{}]{1,40}\|?>|\[/?[A-Z_]{2,}\]")
+"""What looks like a control token in a chat template."""
+_SMALL = 1024
+"""Tokens that a prompt with demonstrations and its answer easily need."""
+
+
+def is_llamacpp(props: dict[str, Any]) -> bool:
+    """Whether the page ``/props`` is llama.cpp's, of a server that serves one model."""
+    return "chat_template" in props and isinstance(props.get("default_generation_settings"), dict)
+
+
+async def open_llamacpp(connection: Connection, props: dict[str, Any], identity: str) -> Opened:
+    """The client for the served model.
+
+    Args:
+        connection: to the server.
+        props: its page ``/props``.
+        identity: what else tells its model from others.
+
+    Raises:
+        MemberError: the server does not answer.
+        TemplateError: the model's chat template is broken.
+    """
+    config = connection.config
+    arguments = {"enable_thinking": config.thinking, **config.chat_template_kwargs}
+    begin = await _tokens(connection, {"content": "", "add_special": True})
+    puts_bos = begin[0] if begin else None
+    source, eos = str(props["chat_template"]), str(props.get("eos_token") or "")
+    template = ChatTemplate(source, puts_bos, eos, arguments)
+    notes: tuple[str, ...] = ()
+    if config.chat_template == "none" or not await _is_its_own(connection, template):
+        template = ChatTemplate(None, puts_bos, eos)
+        notes = () if config.chat_template == "none" else ("its model has no chat template; it gets plain prompts",)
+    signs = () if template.plain else (template.end, *_SIGN.findall(source))
+    specials = tuple(filter(None, dict.fromkeys((*connection.specials, *signs, puts_bos, eos))))
+    constrain = config.constrain is True and not config.thinking
+    client = LlamaCpp(config.name, connection.endpoint, template, specials, puts_bos, constrain)
+    room = props["default_generation_settings"].get("n_ctx")
+    if isinstance(room, int) and room < _SMALL:
+        notes += (f"llama.cpp has room for {room} tokens a request; start it with a larger -c, or with fewer -np",)
+    return Opened("llama.cpp", client, (str(props.get("model_path")), identity, template.plain), notes)
+
+
+async def _is_its_own(connection: Connection, template: ChatTemplate) -> bool:
+    """Whether the template is the model's: llama.cpp invents one for base models, whose end is no token of theirs."""
+    return len(await _tokens(connection, {"content": template.end, "add_special": False, "parse_special": True})) == 1
+
+
+async def _tokens(connection: Connection, asked: dict[str, Any]) -> list[str]:
+    return await connection.post("/tokenize", asked | {"with_pieces": True}, _read_pieces)
+
+
+def _read_pieces(reply: Any) -> list[str]:
+    try:
+        return [str(token["piece"]) for token in reply["tokens"]]
+    except (KeyError, TypeError) as error:
+        raise GarbageError("holds no tokens") from error
+
+
+__all__ = ["is_llamacpp", "open_llamacpp"]
