@@ -11,7 +11,8 @@ from el4ner.config import bundled_path, load_config, parse_config
 from el4ner.config.members import _say_that_vllm_is_http
 from el4ner.errors import ConfigError
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+ROOT = Path(__file__).parent.parent
+CONFIGS = [*sorted((ROOT / "configs").glob("*.yaml")), ROOT / "configs" / "medication" / "medication.yaml"]
 MINIMAL: dict[str, Any] = {
     "labels": [{"name": "PER", "words": {"en": "person"}}, {"name": "LOC", "words": {"en": "place"}}],
     "members": [
