@@ -23,7 +23,7 @@ def choice_log_probs(
     Along the generated tokens, up to the one that settles the choice, each alternative that begins exactly one choice
     gives its probability to that choice. They show it only if the tokens spell a choice from the first one on, every
     choice was seen, no choice begins another one, and at most UNRESOLVED of the probability lies with alternatives that
-    begin several choices.
+    begin several choices. White space that might have come first does not count.
 
     Args:
         choices: what could be answered.
@@ -41,7 +41,7 @@ def choice_log_probs(
             begun = _begun(choices, written, alternative)
             if len(begun) == 1:
                 masses[begun[0]] = _log_add(masses.get(begun[0], -math.inf), path + log_prob)
-            elif begun and alternative != token:
+            elif begun and alternative != token and alternative.strip():
                 unresolved = _log_add(unresolved, path + log_prob)
         left = _begun(choices, written, token)
         if not left or token not in alternatives:

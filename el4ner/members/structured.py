@@ -1,7 +1,8 @@
 """How vLLM is told the form of an answer (``structured_outputs``): closed choices, marked copies, lists of a text's strings.
 
-Answers may begin with a space: tokenizers of the SentencePiece kind begin a word with its space, and a model that is held
-to answer without it spells the word in pieces that it never learnt, and chooses by them.
+Answers may begin with a space or a line end. Tokenizers of the SentencePiece kind begin a word with its space, and a model that
+is held to answer without it spells the word in pieces that it never learnt, and chooses by them; GLM begins its answers with a
+line end.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ Hold = bool | Literal["choices"]
 """What the server is to hold: everything that it can, nothing, or closed choices alone."""
 _ESCAPES = {**{character: f"\\{character}" for character in "\\^$.|?*+()[]{}/-"}, "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ROOT = "root ::= "
+_LEAD = '( " " | "\\n" )?'
 
 
 def structured_outputs(request: Request, hold: Hold, specials: Sequence[str], end: str = "") -> dict[str, Any] | None:
@@ -34,22 +36,22 @@ def structured_outputs(request: Request, hold: Hold, specials: Sequence[str], en
     if hold == "choices":
         return None
     if request.copy_of is not None:
-        return {"grammar": _spaced(copy_grammar(neutralise(request.copy_of, specials), end))}
+        return {"grammar": _led(copy_grammar(neutralise(request.copy_of, specials), end))}
     if request.list_of is not None:
         form = replace(request.list_of, text=neutralise(request.list_of.text, specials))
-        return {"grammar": _spaced(list_grammar(form, end))}
+        return {"grammar": _led(list_grammar(form, end))}
     return None
 
 
 def choice_pattern(choices: Sequence[str], end: str = "") -> str:
-    """A regular expression for exactly one of the choices, with or without a space before it."""
-    return f" ?({'|'.join(map(_escaped, choices))}){_escaped(end)}"
+    """A regular expression for exactly one of the choices, with or without a space or a line end before it."""
+    return f"[ \\n]?({'|'.join(map(_escaped, choices))}){_escaped(end)}"
 
 
-def _spaced(grammar: str) -> str:
-    """A grammar whose text may begin with a space."""
+def _led(grammar: str) -> str:
+    """A grammar whose text may begin with a space or a line end."""
     head, _, rest = grammar.partition(_ROOT)
-    return f'{head}{_ROOT}" "? {rest}'
+    return f"{head}{_ROOT}{_LEAD} {rest}"
 
 
 def _escaped(text: str) -> str:

@@ -40,8 +40,9 @@ def test_a_shared_beginning_is_resolved_where_the_tokens_differ():
 
 
 def test_white_space_before_the_choice_does_not_count():
-    found = probabilities(choice_log_probs(["人名", "地名"], [at(**{" ": 1.0}), at(人名=0.9, 地=0.1)]))
-    assert found == pytest.approx({"人名": 0.9, "地名": 0.1})
+    for positions in ([at(**{" ": 1.0}), at(人名=0.9, 地=0.1)], [at(人名=0.72, 地=0.08, **{"\n": 0.2})]):
+        found = probabilities(choice_log_probs(["人名", "地名"], positions))
+        assert found == pytest.approx({"人名": 0.9, "地名": 0.1})
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_choices_are_enforced_by_the_engine_and_bounded_by_their_length():
     with ScriptedServer(lambda body: completion("人名")) as server:
         choice = ask(server, classify("人名", "none"))
     body = server.asked[0].body
-    assert body["structured_outputs"] == {"regex": " ?(人名|none)"}
+    assert body["structured_outputs"] == {"regex": "[ \\n]?(人名|none)"}
     assert not [field for field in body if field.startswith("guided")]
     assert body["logprobs"] is True
     assert 7 <= body["max_tokens"] <= 8

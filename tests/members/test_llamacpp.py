@@ -39,10 +39,13 @@ def running(path: Path) -> Running:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
-    """A model with a chat template, one whose template has no system role, and one without a template."""
+    """Models with a chat template, without a system role, without a template; with and without a token that begins texts."""
     folder = tmp_path_factory.mktemp("llamacpp")
-    templates = {"chat": CHATML, "no-system": NO_SYSTEM, "base": None}
-    yield {name: running(write_tiny_gguf(folder / f"{name}.gguf", form)) for name, form in templates.items()}
+    templates = {"chat": CHATML, "no-system": NO_SYSTEM, "base": None, "begun": "{{ bos_token }}" + CHATML}
+    made = {name: write_tiny_gguf(folder / f"{name}.gguf", form) for name, form in templates.items()}
+    made["begins"] = write_tiny_gguf(folder / "begins.gguf", CHATML, puts_bos=True)
+    made["base-begins"] = write_tiny_gguf(folder / "base-begins.gguf", None, puts_bos=True)
+    yield {name: running(path) for name, path in made.items()}
 
 
 def served(found: Running, monkeypatch: pytest.MonkeyPatch, **values: Any) -> HttpMember:
@@ -69,10 +72,9 @@ def ask(member: Member, *requests: Request) -> list[Any]:
     return asyncio.run(all_of_them())
 
 
-@pytest.mark.parametrize(("name", "template"), [("chat", "model"), ("no-system", "model"), ("base", "none")])
-def test_both_engines_answer_alike(
-    servers: dict[str, Running], name: str, template: str, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.mark.parametrize("name", ["chat", "no-system", "base", "begun", "begins", "base-begins"])
+def test_both_engines_answer_alike(servers: dict[str, Running], name: str, monkeypatch: pytest.MonkeyPatch):
+    template = "none" if name.startswith("base") else "model"
     local = GgufMember(MemberConfig(name="m", engine="local", model=str(servers[name][0])), Turns(4))
     asked = (*LISTS, COPY, SHORT, CHOICE)
     here, there = ask(local, *asked), ask(served(servers[name], monkeypatch, chat_template=template), *asked)

@@ -8,12 +8,13 @@ from el4ner.prompts.formats import answer_format
 from el4ner.prompts.grammar import copy_grammar, list_grammar
 
 ASKED = Request("extract", (Message("user", "a"),), 8)
+LED = 'root ::= ( " " | "\\n" )? '
 LINES = answer_format("lines").list_form("Ada <s> Karl")
 
 
-def test_choices_are_taken_with_and_without_their_space_and_nothing_else():
+def test_choices_are_taken_with_and_without_their_lead_and_nothing_else():
     pattern = re.compile(choice_pattern(["person", "n/a (none)", "人名"]))
-    for choice in ("person", " person", "n/a (none)", " 人名"):
+    for choice in ("person", " person", "n/a (none)", " 人名", "\nperson"):
         assert pattern.fullmatch(choice)
     for other in ("", " ", "  person", "persons", "PERSON", "n", "person|人名"):
         assert not pattern.fullmatch(other)
@@ -24,14 +25,14 @@ def test_a_choice_may_have_an_end_of_its_own():
     assert pattern.fullmatch("art\n\n") and pattern.fullmatch(" artist\n\n") and not pattern.fullmatch("art")
 
 
-def test_copies_and_lists_are_held_by_grammars_that_may_begin_with_a_space():
+def test_copies_and_lists_are_held_by_grammars_that_may_begin_with_white_space():
     copy, listed = (
         Request("extract", ASKED.messages, 8, copy_of="Ada"),
         Request("mrc", ASKED.messages, 8, list_of=LINES),
     )
-    assert structured_outputs(copy, True, ()) == {"grammar": copy_grammar("Ada").replace("root ::= ", 'root ::= " "? ')}
+    assert structured_outputs(copy, True, ()) == {"grammar": copy_grammar("Ada").replace("root ::= ", LED)}
     held = structured_outputs(listed, True, ["<s>"], "\n\n")
-    assert held is not None and held["grammar"].startswith('root ::= " "? ( ')
+    assert held is not None and held["grammar"].startswith(f"{LED}( ")
     assert list_grammar(LINES) not in held["grammar"] and "<s>" not in held["grammar"]
 
 

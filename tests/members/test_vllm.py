@@ -60,7 +60,7 @@ def test_a_base_models_choices_have_probabilities():
     total = math.log(math.exp(-0.5) + math.exp(-1.5))
     assert choice.label == "place"
     assert choice.log_probs == pytest.approx({"person": -1.5 - total, "place": -0.5 - total})
-    assert bodies(server)[0]["structured_outputs"] == {"regex": " ?(person|place)\\n\\n"}
+    assert bodies(server)[0]["structured_outputs"] == {"regex": "[ \\n]?(person|place)\\n\\n"}
 
 
 def tokenized(end: str) -> Any:

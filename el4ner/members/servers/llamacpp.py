@@ -34,17 +34,21 @@ async def open_llamacpp(connection: Connection, props: dict[str, Any], identity:
     config = connection.config
     arguments = {"enable_thinking": config.thinking, **config.chat_template_kwargs}
     begin = await _tokens(connection, {"content": "", "add_special": True})
-    puts_bos = begin[0] if begin else None
-    source, eos = str(props["chat_template"]), str(props.get("eos_token") or "")
-    template = ChatTemplate(source, puts_bos, eos, arguments)
+    first = begin[0] if begin else None
+    source, bos, eos = (
+        str(props["chat_template"]),
+        first or props.get("bos_token") or None,
+        props.get("eos_token") or None,
+    )
+    template = ChatTemplate(source, bos, eos, arguments, puts_bos=first is not None)
     notes: tuple[str, ...] = ()
     if config.chat_template == "none" or not await _is_its_own(connection, template):
-        template = ChatTemplate(None, puts_bos, eos)
+        template = ChatTemplate(None, bos, eos, puts_bos=first is not None)
         notes = () if config.chat_template == "none" else ("its model has no chat template; it gets plain prompts",)
     signs = () if template.plain else (template.end, *_SIGN.findall(source))
-    specials = tuple(filter(None, dict.fromkeys((*connection.specials, *signs, puts_bos, eos))))
+    specials = tuple(filter(None, dict.fromkeys((*connection.specials, *signs, bos, eos))))
     constrain = config.constrain is True and not config.thinking
-    client = LlamaCpp(config.name, connection.endpoint, template, specials, puts_bos, constrain)
+    client = LlamaCpp(config.name, connection.endpoint, template, specials, first, constrain)
     room = props["default_generation_settings"].get("n_ctx")
     if isinstance(room, int) and room < _SMALL:
         notes += (f"llama.cpp has room for {room} tokens a request; start it with a larger -c, or with fewer -np",)
