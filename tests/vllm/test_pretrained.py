@@ -14,12 +14,13 @@ import yaml
 from el4ner.scoring.counts import micro, strict_counts
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.starter import __file__ as starter
+from el4ner.text.language import detect
 from tests.vllm.box import ROOT, free_ports
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 POOL = Path(starter).parent / "pool.jsonl"
 SENTENCES = 200
-MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)]
+MODELS = ["smollm2-135m", "qwen2.5-coder-0.5b"]
 
 
 class Served:
@@ -36,11 +37,14 @@ class Served:
             "extra_args": ["--enforce-eager"],
         }
         endpoint = f"http://127.0.0.1:{free_ports(1)[0]}/v1"
+        self.gold = folder / "gold.jsonl"
+        lines = POOL.read_text(encoding="utf-8").splitlines()
+        english = [line for line in lines if detect(json.loads(line)["text"]) == "en"]
+        self.gold.write_text("\n".join(english[:SENTENCES]) + "\n", encoding="utf-8")
+        (folder / "pool.jsonl").write_text("\n".join(english[SENTENCES:]) + "\n", encoding="utf-8")
+
         self.http = self._write("http", engine="http", model="m", endpoint=endpoint, serve=serve, timeout_s=600)
         self.local = self._write("local", engine="local", model=model)
-        self.gold = folder / "gold.jsonl"
-        english = [line for line in POOL.read_text(encoding="utf-8").splitlines() if json.loads(line)["text"].isascii()]
-        self.gold.write_text("\n".join(english[:SENTENCES]) + "\n", encoding="utf-8")
 
     def run(self, *words: str) -> None:
         """``python -m el4ner.VERB ...``; it must succeed."""
@@ -62,7 +66,11 @@ class Served:
         labels = str(ROOT / "configs" / "labels" / "per-loc-org.yaml")
         settings = {"name": "model", "answer_format": "lines", **member}
         content = {"labels": labels, "members": [settings], "verify": {"mode": "off"}, "language": "en"}
-        content |= {"demonstrations": {"method": "none"}, "serving": {"state": str(self.folder / "state")}}
+        content |= {
+            "pool": {"path": str(self.folder / "pool.jsonl")},
+            "demonstrations": {"k": 3},
+            "serving": {"state": str(self.folder / "state")},
+        }
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
         return path
