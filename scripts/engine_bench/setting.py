@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from el4ner.config import Config, parse_config
+from el4ner.models.resolve import weights_folder
 from el4ner.scoring.predictions import read_gold
 from el4ner.text.documents import Document
 
@@ -17,7 +18,7 @@ class Setting:
     """One model, the sentences that it reads, and the folder of the results."""
 
     model: str
-    folder: Path | None
+    folder: Path
     gold: tuple[Document, ...]
     pool: Path
     output: Path
@@ -28,12 +29,14 @@ class Setting:
 
         Raises:
             InputError: the gold file cannot be read.
+            ConfigError: the model is not installed.
         """
         documents = read_gold(options.gold)
         count = min(options.sentences, len(documents))
         gold = tuple(documents[place * len(documents) // count] for place in range(count))
         name = Path(options.model).stem
-        return cls(options.model, options.folder, gold, options.pool, options.output / f"{name}-{count}")
+        folder = options.folder or weights_folder(options.model)
+        return cls(options.model, folder, gold, options.pool, options.output / f"{name}-{count}")
 
     def config(self, **member: Any) -> Config:
         """The configuration with the member as an engine runs it.
