@@ -244,9 +244,6 @@ def test_all_names_are_looked_at_before_one_is_fetched(tiny: Path):
     assert [found.name for found in wanted(["bound", "tiny", "bound"], accepted=True)] == ["bound", "tiny"]
 
 
-# --- what the user brought -------------------------------------------------------------------------------------------
-
-
 def brought(path: Path, name: str, *, accepted: bool = False) -> list[str]:
     said: list[str] = []
     bring(path, name, accepted=accepted, say=said.append)
@@ -368,9 +365,6 @@ def test_what_is_no_model_is_refused(tiny: Path, tmp_path: Path):
     for path in (tmp_path / "x.bin", tmp_path / "nowhere"):
         with pytest.raises(ModelError, match=str(path)):
             brought(path, "own")
-
-
-# --- the command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_registrys_wheels_are_asked_for_by_their_pinned_versions(tmp_path: Path):

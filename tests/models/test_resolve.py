@@ -137,9 +137,6 @@ def test_tuning_takes_the_folder_and_names_the_makers(installed: Path, tmp_path:
     assert _with_folder(plain) == plain
 
 
-# --- plans without weights -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("found", [e for e in registry().values() if e.folder in PUBLISHED], ids=lambda e: e.name)
 def test_a_plan_without_weights_is_the_plan_with_them(found: Any, tmp_path: Path):
     there = read_model(save_model(tmp_path / found.folder, PUBLISHED[found.folder]))
