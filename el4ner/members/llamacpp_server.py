@@ -11,7 +11,7 @@ from el4ner.errors import ModelError
 from el4ner.members.gguf_header import GgufHeader
 
 SLOTS = 4
-"""Requests that one model answers at once; more gain nothing on a CPU and share the context's memory."""
+"""Requests that one model answers at once; each has its own share of the context's memory."""
 _PROMPT_CACHE_MIB = 256
 """Memory for beginnings of prompts that no slot holds any more."""
 _starting = threading.Lock()

@@ -13,8 +13,8 @@ SLICE_S = 2.0
 class Turns:
     """Turns of models that share the cores; a model answers several requests in its turn.
 
-    Two models at once, each with all cores, take several times as long as one after the other: their threads wait for each
-    other at every layer. A turn ends when nothing of the model is waiting, or when its time is over and others wait.
+    The threads of two models that compute at once, each with all cores, would compete for them, and a model's threads wait for
+    each other at every layer. A turn ends when nothing of the model is waiting, or when its time is over and others wait.
 
     Args:
         at_once: most requests of one model under way.
