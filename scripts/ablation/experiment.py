@@ -52,6 +52,8 @@ def run_experiment(options: argparse.Namespace, build: Build) -> None:
     """
     output: Path = options.output
     if options.report:
+        if options.experiment is not None:
+            write_sets(read_sets(load_design(options.experiment), options.data_root), output)
         print_report(output, options.samples, options.json)
         return
     work = choose(options)

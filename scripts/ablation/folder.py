@@ -3,7 +3,7 @@
 OUT/manifest.json                   models, sets, settings, versions; no text
 OUT/answers.jsonl                   every answer of every member, by the hash of what was asked; holds text, mode 0600
 OUT/SET/gold.jsonl, pool.jsonl      the sentences; mode 0600
-OUT/SET/WHO/WHAT/predictions.jsonl  a row's predictions with all candidates and votes; mode 0600
+OUT/SET/WHO/WHAT/predictions.jsonl  a row's predictions with all candidates and votes; offsets, no text
 OUT/SET/WHO/WHAT/row.json           written when the row is finished: what it was computed from, and what it cost
 """
 

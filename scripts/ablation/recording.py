@@ -176,7 +176,7 @@ async def record(
             journal.append(outcome.prediction)
 
         journal.clear()
-        await Runner(pipeline, row.config).run(iter(documents), commit)
+        await Runner(pipeline, row.config, with_text=False).run(iter(documents), commit)
     cost.seconds = time.perf_counter() - started
     return documents, cost
 

@@ -37,6 +37,18 @@ def test_the_report_without_members_equals_the_first_print(tmp_path, capsys):
     assert "not begun" not in first and "not finished" not in first
 
 
+def test_recordings_without_text_report_the_same_beside_the_data(tmp_path, capsys):
+    words = write_experiment(tmp_path)
+    assert run(words) == 0
+    first, output = capsys.readouterr().out, output_of(words)
+    for path in (output / "answers.jsonl", *output.glob("*/gold.jsonl"), *output.glob("*/pool.jsonl")):
+        path.unlink()
+    kept = "".join(path.read_text() for path in output.rglob("*") if path.is_file())
+    assert not any(name in kept for name in PEOPLE)
+    assert run([*words, "--report"]) == 0
+    assert capsys.readouterr().out == first
+
+
 def test_nothing_is_asked_twice_and_votes_ask_nothing_new(finished, capsys):
     asked = []
     assert run(finished, asked) == 0
