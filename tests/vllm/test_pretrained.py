@@ -17,10 +17,10 @@ from el4ner.starter import __file__ as starter
 from el4ner.text.language import detect
 from tests.vllm.box import ROOT, free_ports
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = pytest.mark.vllm
 POOL = Path(starter).parent / "pool.jsonl"
 SENTENCES = 200
-MODELS = ["smollm2-135m", "qwen2.5-coder-0.5b"]
+MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)]
 
 
 class Served:
@@ -68,7 +68,8 @@ class Served:
         content = {"labels": labels, "members": [settings], "verify": {"mode": "off"}, "language": "en"}
         content |= {
             "pool": {"path": str(self.folder / "pool.jsonl")},
-            "demonstrations": {"k": 3},
+            "demonstrations": {"method": "sentence", "k": 3},
+            "extract": {"pre_extract": False},
             "serving": {"state": str(self.folder / "state")},
         }
         path = self.folder / f"{name}.yaml"
