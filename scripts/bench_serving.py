@@ -72,7 +72,7 @@ def bench(options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = variant(config, Path(folder), prefix_caching=caching)
             served = load_config(path)
-            with running(served, path, gpus=options.gpus, cpu=options.cpu):
+            with running(path, gpus=options.gpus, cpu=options.cpu):
                 found = measured(served, options.sentences)
         show(f"{'with' if caching else 'without'} prefix caching", found)
 

@@ -29,7 +29,7 @@ def vllm_server(setting: Setting) -> tuple[Config, AbstractContextManager[Callab
 @contextmanager
 def _served(setting: Setting, config: Config) -> Iterator[Callable[[], float]]:
     path = variant(config, setting.output, prefix_caching=True)
-    with running(config, path, gpus=None, cpu=True):
+    with running(path, gpus=None, cpu=True):
         yield _served_mib
 
 

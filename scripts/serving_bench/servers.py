@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from el4ner.config import Config
+from el4ner.config import Config, load_config
 from el4ner.errors import ModelError
 from el4ner.serving.control import start, stop
 
@@ -28,7 +28,7 @@ def variant(config: Config, folder: Path, *, prefix_caching: bool) -> Path:
 
 
 @contextmanager
-def running(config: Config, path: Path, *, gpus: str | None, cpu: bool) -> Iterator[None]:
+def running(path: Path, *, gpus: str | None, cpu: bool) -> Iterator[None]:
     """The servers of the configuration at ``path``, up and answering.
 
     Raises:
@@ -39,4 +39,4 @@ def running(config: Config, path: Path, *, gpus: str | None, cpu: bool) -> Itera
             raise ModelError(f"the servers of {path} do not come up; see the logs beside it")
         yield
     finally:
-        stop(config, path)
+        stop(load_config(path), path)
