@@ -71,3 +71,19 @@ def test_the_served_starter_is_the_starter_but_for_its_engine_and_its_reader():
     alike = {"name", "prompt_style", "answer_format", "weight", "languages"}
     assert [m.model_dump(include=alike) for m in there.members] == [m.model_dump(include=alike) for m in here.members]
     assert [m.serve and m.serve.model for m in there.members] == [m.model for m in here.members]
+
+
+def test_the_served_small_models_are_the_small_ones_but_for_their_engine():
+    here, there = (load_config(CONFIGS / f"{name}.yaml") for name in ("small", "small-vllm"))
+    same = {"demonstrations", "classify", "verify", "windows", "pool"}
+    assert there.model_dump(include=same) == here.model_dump(include=same)
+    alike = {"name", "prompt_style", "answer_format", "weight", "languages"}
+    assert [m.model_dump(include=alike) for m in there.members] == [m.model_dump(include=alike) for m in here.members]
+    assert [m.serve and m.serve.model for m in there.members] == ["smollm2-135m", "qwen2.5-coder-0.5b"]
+
+
+def test_the_small_models_fit_a_small_machine_before_they_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EL4NER_MODELS", str(tmp_path))
+    small = load_config(CONFIGS / "small-vllm.yaml")
+    assert within_bounds(make_plan(small, gpus="8GiB", cpu=False, sizes_suffice=True))
+    assert len(make_plan(small, gpus=None, cpu=True, sizes_suffice=True).placed) == 2

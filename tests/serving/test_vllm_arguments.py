@@ -36,7 +36,9 @@ def everything(member: Member, tmp_path: Path) -> list[Placed]:
         member("ner", "Qwen3-0.6B", port=8002, adapter=str(adapter), quantization="fp8"),
     )
     plans = [make_plan(several, gpus="6x24GiB", cpu=False)]
-    plans += [make_plan(shipped(name, tmp_path / "models"), gpus="80GB", cpu=False) for name in SERVED]
+    plans += [
+        make_plan(shipped(name, tmp_path / "models"), gpus="80GB", cpu=False, sizes_suffice=True) for name in SERVED
+    ]
     plans.append(make_plan(shipped("starter-vllm", tmp_path / "models"), gpus=None, cpu=True))
     return [placed for plan in plans for placed in plan.placed]
 
