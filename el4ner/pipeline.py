@@ -3,7 +3,8 @@
 pre-extract (zero-shot, every member, union) -> demonstrations (SpanSim) -> extract (k-shot, every member, union)
 -> classify (k-shot, every member, vote) -> verify -> entities
 
-Members of role mrc take part from the demonstrations on: their answers to one question a type are candidates and votes in one.
+Members of role single-pass answer stages 1 and 3 with mentions and their types, which are candidates and votes in one. So are the
+answers of members of role mrc to one question a type; they take part from the demonstrations on.
 """
 
 import asyncio
@@ -25,13 +26,16 @@ from el4ner.members.build import build_members
 from el4ner.members.meter import Meter
 from el4ner.members.store import AnswerStore
 from el4ner.prompts.copying import CLOSE, OPEN
+from el4ner.stages.answers import Answers, all_ballots, answers_of, with_earlier
 from el4ner.stages.asking import Minutes, Voice, ask_all, by_role
 from el4ner.stages.classify import classify
 from el4ner.stages.demonstrations import build_retriever
 from el4ner.stages.extract import extract
-from el4ner.stages.mrc import Answers, all_ballots, answers_of, ask_readers, with_earlier
+from el4ner.stages.mrc import ask_readers
 from el4ner.stages.preview import first_question, step_requests, written
 from el4ner.stages.showing import most_similar
+from el4ner.stages.single_pass import STAGE as MARK
+from el4ner.stages.single_pass import mark_all, marking_request
 from el4ner.stages.verify import verify_all
 from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash
 from el4ner.text.documents import Document, Window
@@ -65,23 +69,29 @@ class Pipeline:
         text = safe_text(window.text)
         minutes = Minutes()
         voices = self._speakers(language)
-        steps, readers = by_role(voices)
+        steps, markers, readers = by_role(voices)
         found: dict[str, list[Span]] = {}
         earlier: dict[str, Answers] = {}
-        if self.config.extract.pre_extract and (steps or self._retrieves_by_spans()):
+        if self.config.extract.pre_extract and (steps or markers or self._retrieves_by_spans()):
             found, earlier = await self._pre_extract(voices, text, language, minutes)
         hints = unite(found)
-        shown = self._demonstrations(window.text, hints, language) if steps else ()
+        shown = self._demonstrations(window.text, hints, language) if steps or markers else ()
         examples = self._for_questions(readers, window.text, hints, language)
-        found, answers = await asyncio.gather(
-            self._extract(steps, text, language, shown, found if steps else {}, minutes),
+        again = self._asks_again(found, shown)
+        names = {voice.name for voice in steps}
+        found, marked, answers = await asyncio.gather(
+            self._extract(
+                steps, text, language, shown, {n: spans for n, spans in found.items() if n in names}, again, minutes
+            ),
+            self._mark(markers, text, language, shown, earlier, again, minutes),
             ask_readers(readers, text, language, examples, self.config, minutes),
         )
-        if self.config.extract.keep_pre_extracted:
+        if self.config.extract.keep_pre_extracted and not (steps or markers):
             answers = with_earlier(answers, earlier)
         if answers and self.config.mrc.lookup:
             near = self._looked_up(window.text, language)
             answers = {name: near.added_to(answer) for name, answer in answers.items()}
+        answers |= marked
         found |= {name: list(answer.types) for name, answer in answers.items()}
         candidates = unite(found, self.config.extract.min_members)
         typed = await self._classify(steps, text, language, shown, candidates, minutes)
@@ -110,11 +120,13 @@ class Pipeline:
         """One rendered prompt a stage for the first members that take the window's language: (stage, prompt)."""
         language = cast(Language, window.language)
         text = safe_text(window.text)
-        steps, readers = by_role(self._speakers(language) or self.voices)
+        steps, markers, readers = by_role(self._speakers(language) or self.voices)
         requests: list[tuple[str, Request]] = []
+        shown = self._demonstrations(window.text, [], language) if steps or markers else ()
         if steps:
-            shown = self._demonstrations(window.text, [], language)
             requests += step_requests(steps[0], text, language, shown, self.config)
+        if markers:
+            requests.append((MARK, marking_request(markers[0], text, language, shown)))
         if readers:
             examples = self._for_questions(readers, window.text, [], language)
             requests.append(first_question(readers[0], text, language, examples, self.config))
@@ -163,15 +175,26 @@ class Pipeline:
     async def _pre_extract(
         self, voices: Sequence[Voice], text: str, language: Language, minutes: Minutes
     ) -> tuple[dict[str, list[Span]], dict[str, Answers]]:
-        """Stage 1: spans by member, and what members of role mrc answered.
+        """Stage 1: spans by member, and what members said that name types with them.
 
-        These, whom it costs a call for each question, are asked only where there are no others.
+        Members of role mrc, whom it costs a call for each question, are asked only where there are no others.
         """
-        steps, readers = by_role(voices)
-        if steps:
-            return await self._ask_spans(steps, text, language, (), minutes), {}
-        answers = await ask_readers(readers, text, language, (), self.config, minutes)
-        return {name: list(answer.types) for name, answer in answers.items()}, answers
+        steps, markers, readers = by_role(voices)
+        if not steps and not markers:
+            answers = await ask_readers(readers, text, language, (), self.config, minutes)
+            return {name: list(answer.types) for name, answer in answers.items()}, answers
+        spans, marked = await asyncio.gather(
+            self._ask_spans(steps, text, language, (), minutes),
+            mark_all(markers, text, language, (), self.config, minutes),
+        )
+        return spans | {name: list(answer.types) for name, answer in marked.items()}, marked
+
+    def _asks_again(self, found: Mapping[str, Sequence[Span]], shown: Sequence[Document]) -> bool:
+        """Whether stage 3 asks: not where there is nothing to show, or no doubt; what stage 1 found goes on then."""
+        settings = self.config.extract
+        if settings.pre_extract and not (settings.few_shot and shown):
+            return False
+        return not (settings.few_shot == "doubtful" and _agree(found.values()))
 
     async def _extract(
         self,
@@ -180,18 +203,32 @@ class Pipeline:
         language: Language,
         shown: Sequence[Document],
         pre_extracted: Mapping[str, list[Span]],
+        again: bool,
         minutes: Minutes,
     ) -> dict[str, list[Span]]:
-        """Stage 3: the spans of each member that go on; those of stage 1 where there is nothing to show, or no doubt."""
-        settings = self.config.extract
-        if settings.pre_extract and not (settings.few_shot and shown):
-            return dict(pre_extracted)
-        if settings.few_shot == "doubtful" and _agree(pre_extracted.values()):
+        """Stage 3: the spans of each member that go on."""
+        if not again:
             return dict(pre_extracted)
         found = await self._ask_spans(voices, text, language, shown, minutes)
-        if settings.keep_pre_extracted:
+        if self.config.extract.keep_pre_extracted:
             return {name: [*pre_extracted.get(name, ()), *found.get(name, ())] for name in {**pre_extracted, **found}}
         return found
+
+    async def _mark(
+        self,
+        voices: Sequence[Voice],
+        text: str,
+        language: Language,
+        shown: Sequence[Document],
+        earlier: Mapping[str, Answers],
+        again: bool,
+        minutes: Minutes,
+    ) -> dict[str, Answers]:
+        """The same of members of role single-pass: what each says in the end."""
+        if not again or not voices:
+            return dict(earlier) if voices else {}
+        marked = await mark_all(voices, text, language, shown, self.config, minutes)
+        return with_earlier(marked, earlier) if self.config.extract.keep_pre_extracted else marked
 
     async def _ask_spans(
         self, voices: Sequence[Voice], text: str, language: Language, shown: Sequence[Document], minutes: Minutes

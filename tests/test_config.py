@@ -98,7 +98,7 @@ def test_problems_between_sections_are_one_a_line():
         ("members.0.languages", [], "languages is empty"),
         ("members.0.name", "a member", "should match pattern"),
         ("members.1.name", "a", "member 'a' stands twice"),
-        ("members.0.role", "judge", "Input should be 'el4ner' or 'mrc'"),
+        ("members.0.role", "judge", "Input should be 'el4ner', 'single-pass' or 'mrc'"),
         ("labels.0.questions", {"en": "Who?\nWhere?"}, "should match pattern"),
         ("mrc.types_per_call", 0, "greater than or equal to 1"),
         ("members", [], "at least 1 item"),

@@ -51,6 +51,7 @@ def measure(documents: Iterable[Document], config: Config) -> Extent:
 def estimate(config: Config, windows: Mapping[str, int]) -> dict[str, str]:
     """Requests by stage, before the cache: numbers where the text decides them, else the rule (paper: 3m + |E|)."""
     steps = [member for member in config.members if member.role == "el4ner"]
+    markers = [member for member in config.members if member.role == "single-pass"]
     readers = [member for member in config.members if member.role == "mrc"]
     demonstrations = config.demonstrations
     shown = demonstrations.method != "none" and demonstrations.k > 0 and config.pool.path is not None
@@ -65,9 +66,14 @@ def estimate(config: Config, windows: Mapping[str, int]) -> dict[str, str]:
         "classify": f"up to {len(steps)} for each {mark}",
         "verify": f"{judges} for each {pairs}" if judges else "0",
     }
+    if markers:
+        first, second = (_asked(markers, windows) if asks else 0 for asks in (config.extract.pre_extract, few_shot))
+        rows["mark"] = (
+            f"{first:,} to {first + second:,}" if config.extract.few_shot == "doubtful" else f"{first + second:,}"
+        )
     if readers:
         questions = -(-len(config.labels) // config.mrc.types_per_call)
-        passes = 2 if not steps and shown and demonstrations.method == "span" else 1
+        passes = 2 if not (steps or markers) and shown and demonstrations.method == "span" else 1
         rows["mrc"] = f"{passes * questions * _asked(readers, windows):,}"
     return rows
 
@@ -114,7 +120,7 @@ def _method(config: Config) -> Table:
 
 
 def _member(member: MemberConfig) -> str:
-    return f"{member.name}: {member.engine}, {'mrc' if member.role == 'mrc' else member.answer_format}"
+    return f"{member.name}: {member.engine}, {member.answer_format if member.role == 'el4ner' else member.role}"
 
 
 def _rows(key: str, section: Any) -> Iterable[tuple[str, str]]:

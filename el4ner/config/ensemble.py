@@ -65,10 +65,11 @@ class Config(Section):
             problems.append(
                 "mrc.lookup looks mentions up in the pool; set pool.path to labelled sentences, or mrc.lookup to 0"
             )
-        if any(member.name == self.verify.member and member.role == "mrc" for member in self.members):
-            problems.append(
-                f"verify.member {self.verify.member!r} has role mrc and judges nothing; name another member"
-            )
+        for judge in self.members:
+            if judge.name == self.verify.member and judge.role != "el4ner":
+                problems.append(
+                    f"verify.member {judge.name!r} has role {judge.role} and judges nothing; name another member"
+                )
         if self.extract.min_members > len(names):
             problems.append(f"extract.min_members is {self.extract.min_members}, but there are {len(names)} members")
         if self.batch.quorum > len(names):

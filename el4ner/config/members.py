@@ -111,10 +111,11 @@ class MemberConfig(Section):
         description="local: a GGUF file, a model folder, bundled:NAME, or a name of el4ner.models. http: the served model name. "
         "recorded: the JSONL file of answers."
     )
-    role: Literal["el4ner", "mrc"] = Field(
+    role: Literal["el4ner", "single-pass", "mrc"] = Field(
         default="el4ner",
-        description="el4ner: it extracts, types and verifies, as in the paper. mrc: it answers one question a type, which gives "
-        "candidates and its votes on all candidates; see the section mrc.",
+        description="el4ner: it extracts, types and verifies, as in the paper. single-pass: it copies the text with typed marks, "
+        "[[Paris|location]], which gives candidates and its votes in one answer; for models tuned to do so. mrc: it answers one "
+        "question a type, which gives the same; see the section mrc.",
     )
     revision: str | None = Field(default=None, description="Revision of the weights; part of the cache key.")
     adapter: str | None = Field(
@@ -210,8 +211,8 @@ class MemberConfig(Section):
             )
         if not self.languages:
             raise ValueError("languages is empty; name en, zh or both")
-        if self.role == "mrc" and self.answer_format == "json":
-            raise ValueError("answer_format json would hold an mrc member's answers to JSON; leave answer_format out")
+        if self.role != "el4ner" and self.answer_format == "json":
+            raise ValueError(f"answer_format json does not apply to role {self.role}; leave answer_format out")
         return self
 
 

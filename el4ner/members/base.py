@@ -14,13 +14,14 @@ class Request:
     """Everything that can change a member's answer, apart from the member itself.
 
     Attributes:
-        stage: ``pre-extract``, ``extract``, ``classify``, ``verify`` or ``mrc``; for accounting, not part of the key.
+        stage: ``pre-extract``, ``extract``, ``classify``, ``verify``, ``mrc`` or ``mark``; for accounting, not part of the key.
         messages: the conversation; the last message is the user's.
         max_tokens: the longest answer, in tokens; a longer one is cut and reported as ``finish_reason == "length"``.
         choices: for closed choices, the allowed answers; empty for free text.
         copy_of: for inline answers, the text that the answer must copy with marks; lets an engine constrain the answer.
         template: version and hash of the prompt templates that the messages were rendered from.
         list_of: for lists, what their items must be taken from; lets an engine constrain the answer.
+        copy_types: for copies whose marks state types, what these are called.
     """
 
     stage: str
@@ -30,12 +31,14 @@ class Request:
     copy_of: str | None = None
     template: str = ""
     list_of: ListForm | None = None
+    copy_types: tuple[str, ...] = ()
 
     def key(self, fingerprint: str) -> str:
         """The sha256 (hex) of this request asked of the member with that fingerprint."""
         turns = [[message.role, message.content] for message in self.messages]
-        listed = [] if self.list_of is None else [list(astuple(self.list_of))]
-        payload = json.dumps([fingerprint, turns, self.max_tokens, self.choices, self.copy_of, self.template, *listed])
+        more = [] if self.list_of is None else [list(astuple(self.list_of))]
+        more += [list(self.copy_types)] if self.copy_types else []
+        payload = json.dumps([fingerprint, turns, self.max_tokens, self.choices, self.copy_of, self.template, *more])
         return hashlib.sha256(payload.encode()).hexdigest()
 
 

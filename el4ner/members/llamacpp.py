@@ -131,7 +131,7 @@ class LlamaCpp:
         end = self._template.end
         literal = "" if end in self._specials else end
         if request.copy_of is not None:
-            return copy_grammar(neutralise(request.copy_of, self._specials), literal)
+            return copy_grammar(neutralise(request.copy_of, self._specials), literal, request.copy_types)
         if request.list_of is None:
             return None
         return list_grammar(replace(request.list_of, text=neutralise(request.list_of.text, self._specials)), literal)

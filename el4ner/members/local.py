@@ -124,9 +124,10 @@ class LocalMember:
             prompt = engine.prompt(request.messages)
         except TemplateError as error:
             raise MemberError(self.name, str(error)) from error
-        copy = engine.copy_task(request.copy_of) if request.copy_of is not None and self._config.constrain else None
-        held = self._config.constrain and request.stage == "mrc"
-        listing = engine.list_task(request.list_of) if held and request.list_of is not None else None
+        held = self._config.constrain and not request.copy_types
+        copy = engine.copy_task(request.copy_of) if request.copy_of is not None and held else None
+        listed = request.list_of if self._config.constrain and request.stage == "mrc" else None
+        listing = engine.list_task(listed) if listed is not None else None
         needed = len(copy.source) + SMALLEST_ANSWER if copy else SMALLEST_ANSWER
         if len(prompt) + needed > engine.context:
             raise ContextOverflowError(

@@ -36,7 +36,7 @@ def structured_outputs(request: Request, hold: Hold, specials: Sequence[str], en
     if hold == "choices":
         return None
     if request.copy_of is not None:
-        return {"grammar": _led(copy_grammar(neutralise(request.copy_of, specials), end))}
+        return {"grammar": _led(copy_grammar(neutralise(request.copy_of, specials), end, request.copy_types))}
     if request.list_of is not None:
         form = replace(request.list_of, text=neutralise(request.list_of.text, specials))
         return {"grammar": _led(list_grammar(form, end))}

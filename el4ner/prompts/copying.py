@@ -1,4 +1,4 @@
-"""The inline format: a text copied with marks around its mentions, written and read back to exact offsets.
+"""Copies: a text copied with marks around its mentions, with or without their types, written and read back to exact offsets.
 
 Models copy almost, not quite: another case, lost accents or white space, a changed quote. Reading therefore folds both
 sides (case, accents, width, white space) through per-character maps and aligns what remains; a mention counts only where
@@ -16,6 +16,8 @@ from el4ner.errors import ParseError
 from el4ner.text.spans import Span
 
 OPEN, CLOSE = "[[", "]]"
+TYPED = "|"
+"""What parts a mention from its type: ``[[Paris|location]]``."""
 UNKNOWN = "\ufffd"
 """What a tokenizer without a token for a character prints; it matches any single character of the text."""
 MIN_COPIED = 0.5
@@ -43,9 +45,44 @@ def write_copy(text: str, spans: Sequence[Span]) -> str:
     return "".join([*pieces, text[at:]])
 
 
+def write_typed_copy(text: str, mentions: Sequence[tuple[Span, str]]) -> str:
+    """``text`` with marks around the mentions, each with its type: ``I live in [[Paris|location]].``
+
+    Args:
+        text: to be copied.
+        mentions: spans with what their types are called; none overlaps another.
+
+    Raises:
+        AlignmentError: a span does not lie in the text.
+    """
+    pieces, at = [], 0
+    for span, kind in sorted(mentions):
+        pieces += [text[at : span.start], OPEN, span.surface(text), TYPED, kind, CLOSE]
+        at = span.end
+    return "".join([*pieces, text[at:]])
+
+
 def is_copy(answer: str, text: str) -> bool:
     """Whether an answer is exactly the text with marks; white space around both aside."""
     return _split_marks(answer)[0].strip() == text.strip()
+
+
+def is_typed_copy(answer: str, text: str) -> bool:
+    """The same for an answer whose marks state types."""
+    return is_copy(_without_types(answer)[0], text)
+
+
+def read_typed_copy(answer: str, text: str) -> list[tuple[str, Span | None, str]]:
+    """The marked mentions of an answer: surface as written, span in ``text`` (None where it is not there), type as written.
+
+    A mark without a type has an empty one.
+
+    Raises:
+        ParseError: as :func:`read_copy`.
+    """
+    plain, kinds = _without_types(answer)
+    body, closed = _split_marks(plain)
+    return [(surface, span, kinds[number]) for number, surface, span in _located(body, closed, text)]
 
 
 def read_copy(answer: str, text: str) -> list[tuple[str, Span | None]]:
@@ -54,9 +91,16 @@ def read_copy(answer: str, text: str) -> list[tuple[str, Span | None]]:
     Raises:
         ParseError: the answer copies less than half of the text, or is no full copy and marks nothing.
     """
-    body, marked = _split_marks(answer)
+    body, closed = _split_marks(answer)
+    return [(surface, span) for _, surface, span in _located(body, closed, text)]
+
+
+def _located(body: str, closed: Sequence[tuple[int, int]], text: str) -> list[tuple[int, str, Span | None]]:
+    """Each marked interval of an answer's body in order of place: its number, its surface, and its span in the text."""
+    order = sorted(range(len(closed)), key=lambda number: closed[number])
+    marked = [closed[number] for number in order]
     if body.strip() == text.strip():
-        return _exact(body, marked, text)
+        return [(order[at], surface, span) for at, surface, span in _exact(body, marked, text)]
     folded_text, text_index = _fold(text)
     folded_body, body_index = _fold(body)
     mapping = _align(folded_body, folded_text)
@@ -66,24 +110,24 @@ def read_copy(answer: str, text: str) -> list[tuple[str, Span | None]]:
             f"the answer copies {copied} of {len(folded_text)} characters of the text; a full copy was asked for"
         )
     where = _BodyMap(body_index, mapping)
-    mentions: list[tuple[str, Span | None]] = []
-    for start, end in marked:
+    mentions: list[tuple[int, str, Span | None]] = []
+    for number, (start, end) in zip(order, marked, strict=True):
         surface = body[start:end].strip()
         if surface:
             span = _locate(where, start, end, text_index, folded_body, folded_text)
-            mentions.append((surface, span and _with_accents(span, text)))
+            mentions.append((number, surface, span and _with_accents(span, text)))
     return mentions
 
 
-def _exact(body: str, marked: Sequence[tuple[int, int]], text: str) -> list[tuple[str, Span | None]]:
+def _exact(body: str, marked: Sequence[tuple[int, int]], text: str) -> list[tuple[int, str, Span]]:
     shift = (len(text) - len(text.lstrip())) - (len(body) - len(body.lstrip()))
-    mentions: list[tuple[str, Span | None]] = []
-    for start, end in marked:
+    mentions: list[tuple[int, str, Span]] = []
+    for at, (start, end) in enumerate(marked):
         inner = body[start:end]
         surface = inner.strip()
         if surface:
             first = start + len(inner) - len(inner.lstrip()) + shift
-            mentions.append((surface, Span(first, first + len(surface))))
+            mentions.append((at, surface, Span(first, first + len(surface))))
     return mentions
 
 
@@ -112,8 +156,28 @@ def _fold(text: str) -> tuple[str, list[int]]:
     return "".join(folded), index
 
 
+def _without_types(answer: str) -> tuple[str, list[str]]:
+    """The answer without the types in its marks, and these in the order in which the marks close; empty where there is none."""
+    pieces, kinds = _PIECE.findall(answer), []
+    opened = 0
+    for at, piece in enumerate(pieces):
+        if piece[0] == "[":
+            opened += len(piece) // 2
+        if piece[0] != "]":
+            continue
+        closing = min(len(piece) // 2, opened)
+        opened -= closing
+        surface, parting, kind = pieces[at - 1].rpartition(TYPED) if at else ("", "", "")
+        if closing and parting:
+            pieces[at - 1] = surface
+        kinds += [kind.strip() if parting and not number else "" for number in range(closing)]
+    return "".join(pieces), kinds
+
+
 def _split_marks(answer: str) -> tuple[str, list[tuple[int, int]]]:
-    """The answer without marks, and the marked intervals in it; a mark without its partner is ignored.
+    """The answer without marks, and the marked intervals in it in the order in which they close.
+
+    A mark without its partner is ignored.
 
     In an odd run of brackets the outermost is the text's own: ``[[[1]]]`` marks the 1 of ``[1]``.
     """
@@ -129,7 +193,7 @@ def _split_marks(answer: str) -> tuple[str, list[tuple[int, int]]]:
         length += own
         if piece[0] == "[":
             opened += [length] * marks
-    return "".join(pieces), sorted(marked)
+    return "".join(pieces), marked
 
 
 def _align(body: str, text: str) -> list[int | None]:

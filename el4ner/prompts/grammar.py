@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from el4ner.prompts.copying import CLOSE, OPEN
+from el4ner.prompts.copying import CLOSE, OPEN, TYPED
 
 _UNITS = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]+|\s+|.", re.DOTALL)
 """Words, runs of white space, and single characters of everything else: a mention begins and ends at units."""
@@ -43,17 +43,19 @@ class ListForm:
 
 
 @lru_cache(maxsize=1024)
-def copy_grammar(text: str, end: str = "") -> str:
+def copy_grammar(text: str, end: str = "", types: tuple[str, ...] = ()) -> str:
     """A grammar for ``text`` with marks around some of its mentions, each mark with its partner, none inside another.
 
     Args:
         text: to be copied; white space around it is left out.
         end: what ends an answer, where no token of its own does.
+        types: what a mention's type is called, if each mark states it.
     """
     units = _UNITS.findall(text.strip())
     live = _completable(units)
-    opened, closed = _literal(OPEN), _literal(CLOSE)
-    rules = [f"root ::= c0 {_literal(end)}", f'c{len(units)} ::= ""']
+    opened, closed = _literal(OPEN), "close"
+    kinds = f"{_literal(TYPED)} ( {' | '.join(map(_literal, types))} ) " if types else ""
+    rules = [f"root ::= c0 {_literal(end)}", f'c{len(units)} ::= ""', f"close ::= {kinds}{_literal(CLOSE)}"]
     for at, unit in enumerate(units):
         word, after = _literal(unit), at + 1
         begins = f" | {opened} m{at}" if live[at] and _may_begin(unit) else ""

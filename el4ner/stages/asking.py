@@ -11,6 +11,7 @@ from el4ner.config import Config, Language, MemberConfig
 from el4ner.errors import MemberError, ParseError
 from el4ner.members.base import Member
 from el4ner.prompts.formats import AnswerFormat, answer_format
+from el4ner.prompts.marking import Marking
 from el4ner.prompts.questions import Questions
 from el4ner.prompts.render import Prompts
 
@@ -27,6 +28,7 @@ class Voice:
     prompts: Prompts
     answer_format: AnswerFormat
     questions: Questions | None = None
+    marking: Marking | None = None
 
     @classmethod
     def of(cls, member: Member, settings: MemberConfig, config: Config) -> "Voice":
@@ -36,8 +38,9 @@ class Voice:
             ConfigError: there are no prompts of its style.
         """
         questions = Questions.of(settings.prompt_style, config) if settings.role == "mrc" else None
+        marking = Marking.of(settings.prompt_style, config) if settings.role == "single-pass" else None
         prompts = Prompts.of(settings.prompt_style, config)
-        return cls(member, settings, prompts, answer_format(settings.answer_format), questions)
+        return cls(member, settings, prompts, answer_format(settings.answer_format), questions, marking)
 
     @property
     def name(self) -> str:
@@ -53,9 +56,11 @@ class Voice:
         return language in self.config.languages
 
 
-def by_role(voices: Sequence[Voice]) -> tuple[list[Voice], list[Voice]]:
-    """Members that go through the paper's steps, and members of role mrc, which answer questions."""
-    return [voice for voice in voices if voice.questions is None], [voice for voice in voices if voice.questions]
+def by_role(voices: Sequence[Voice]) -> tuple[list[Voice], list[Voice], list[Voice]]:
+    """Members that go through the paper's steps, those that mark and type in one pass, and those that answer questions."""
+    roles = ("el4ner", "single-pass", "mrc")
+    steps, markers, readers = ([voice for voice in voices if voice.config.role == role] for role in roles)
+    return steps, markers, readers
 
 
 @dataclass(slots=True)

@@ -1,63 +1,24 @@
 """Reading comprehension by one member: a question for each type, whose answers are candidates and votes in one."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from el4ner.config import Config, Language
-from el4ner.ensemble.vote import Ballot
 from el4ner.errors import MemberError, ParseError
 from el4ner.members.base import Answer, Request
 from el4ner.prompts.formats import Mention
 from el4ner.prompts.listing import before_repeats
 from el4ner.prompts.questions import Group, Questions
+from el4ner.stages.answers import Answers, Found, by_span
 from el4ner.stages.asking import Minutes, Voice
 from el4ner.stages.extract import locate
 from el4ner.stages.showing import ask_fitting
 from el4ner.text.align import find
 from el4ner.text.documents import Document
-from el4ner.text.spans import Entity, Span
+from el4ner.text.spans import Span
 
 STAGE = "mrc"
-Found = dict[str, list[Span]]
-"""Spans by type name, for each type whose answer could be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What a member answered to the questions about one text.
-
-    Attributes:
-        types: the types of each span that it named, in the order of the labels; nearly always one.
-        complete: whether all of its answers could be read.
-    """
-
-    types: Mapping[Span, tuple[str, ...]]
-    complete: bool
-
-    @property
-    def usable(self) -> bool:
-        """Whether it said anything: spans, or that there are none."""
-        return self.complete or bool(self.types)
-
-    def ballot(self, span: Span, weight: float) -> Ballot | None:
-        """Its vote on a candidate; None where it abstains.
-
-        A span that it named under a type has that type; under several, the first of them, and equal probabilities. One that
-        it did not name is no entity, if all of its answers were read: a lost answer may have named it.
-        """
-        named = self.types.get(span, ())
-        if named:
-            shares: dict[str | None, float] | None = None
-            if len(named) > 1:
-                shares = {name: 1 / len(named) for name in named}
-            return Ballot(named[0], shares, weight)
-        return Ballot(None, None, weight, found=False) if self.complete else None
-
-    def added_to(self, later: "Answers") -> "Answers":
-        """Later answers about the same text, and of these the spans that overlap none of theirs."""
-        new = {span: types for span, types in self.types.items() if not any(map(span.overlaps, later.types))}
-        return Answers({**later.types, **new}, self.complete and later.complete)
 
 
 async def answer_questions(
@@ -90,7 +51,7 @@ async def answer_questions(
             lost += [ParseError("the answer passes over a type that it was asked about")] * (len(group) - len(result))
     for errors in _by_reason(lost):
         minutes.note(voice.name, STAGE, errors[0], len(errors))
-    return Answers(_by_span(read, config.type_names), complete=not lost)
+    return Answers(by_span(read, config.type_names), complete=not lost)
 
 
 async def ask_readers(
@@ -99,43 +60,6 @@ async def ask_readers(
     """The answers of several members of role mrc; one that could say nothing at all is missing."""
     given = await asyncio.gather(*(answer_questions(v, text, language, shown, config, minutes) for v in voices))
     return {voice.name: answers for voice, answers in zip(voices, given, strict=True) if answers.usable}
-
-
-def answers_of(entities: Sequence[Entity], types: Sequence[str]) -> Answers:
-    """Entities as if a member had named them."""
-    read: Found = {name: [entity.span for entity in entities if entity.type == name] for name in types}
-    return Answers(_by_span(read, types), complete=True)
-
-
-def with_earlier(answers: Mapping[str, Answers], earlier: Mapping[str, Answers]) -> dict[str, Answers]:
-    """Each member's answers with its earlier ones added, where it gave both; else those that it gave."""
-    both = {name: earlier[name].added_to(later) for name, later in answers.items() if name in earlier}
-    return {**earlier, **answers, **both}
-
-
-def all_ballots(
-    span: Span,
-    typed: Mapping[str, Ballot],
-    found: Mapping[str, Sequence[Span]],
-    answers: Mapping[str, Answers],
-    voices: Sequence[Voice],
-    language: Language,
-) -> dict[str, Ballot]:
-    """Everybody's vote on a candidate, in the order of the members.
-
-    Args:
-        span: the candidate.
-        typed: votes of the members that were asked for its type.
-        found: the spans that each member named itself.
-        answers: of the members of role mrc.
-        voices: all members that were asked about the text.
-        language: of the text.
-    """
-    ballots = {name: replace(ballot, found=span in found.get(name, ())) for name, ballot in typed.items()}
-    for voice in voices:
-        if voice.name in answers and (ballot := answers[voice.name].ballot(span, voice.weight(language))):
-            ballots[voice.name] = ballot
-    return {voice.name: ballots[voice.name] for voice in voices if voice.name in ballots}
 
 
 def question_request(
@@ -198,11 +122,6 @@ def _places(
 def _first(surface: str, text: str, config: Config) -> Span | None:
     """The place that is meant where the first alone counts; None: all of them."""
     return next(iter(find(surface, text)), None) if config.mrc.occurrences == "first" else None
-
-
-def _by_span(read: Found, types: Sequence[str]) -> dict[Span, tuple[str, ...]]:
-    spans = sorted({span for found in read.values() for span in found})
-    return {span: tuple(name for name in types if span in read.get(name, ())) for span in spans}
 
 
 def _by_reason(errors: Sequence[Exception]) -> list[list[Exception]]:

@@ -9,8 +9,9 @@ from scripted_members import ScriptedMember, pipeline_of
 from el4ner.ensemble.vote import Ballot
 from el4ner.errors import ConfigError, MemberError
 from el4ner.members.base import Answer, Request
+from el4ner.stages.answers import Answers
 from el4ner.stages.asking import Minutes
-from el4ner.stages.mrc import Answers, answer_questions, question_request
+from el4ner.stages.mrc import answer_questions, question_request
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 

@@ -1,0 +1,92 @@
+"""What a member that names mentions with their types said of a text: candidates and votes in one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from el4ner.config import Language
+from el4ner.ensemble.vote import Ballot
+from el4ner.stages.asking import Voice
+from el4ner.text.spans import Entity, Span
+
+Found = dict[str, list[Span]]
+"""Spans by type name, for each type whose answer could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a member answered to the questions about one text.
+
+    Attributes:
+        types: the types of each span that it named, in the order of the labels; nearly always one.
+        complete: whether all of its answers could be read.
+    """
+
+    types: Mapping[Span, tuple[str, ...]]
+    complete: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether it said anything: spans, or that there are none."""
+        return self.complete or bool(self.types)
+
+    def ballot(self, span: Span, weight: float) -> Ballot | None:
+        """Its vote on a candidate; None where it abstains.
+
+        A span that it named under a type has that type; under several, the first of them, and equal probabilities. One that
+        it did not name is no entity, if all of its answers were read: a lost answer may have named it.
+        """
+        named = self.types.get(span, ())
+        if named:
+            shares: dict[str | None, float] | None = None
+            if len(named) > 1:
+                shares = {name: 1 / len(named) for name in named}
+            return Ballot(named[0], shares, weight)
+        return Ballot(None, None, weight, found=False) if self.complete else None
+
+    def added_to(self, later: "Answers") -> "Answers":
+        """Later answers about the same text, and of these the spans that overlap none of theirs."""
+        new = {span: types for span, types in self.types.items() if not any(map(span.overlaps, later.types))}
+        return Answers({**later.types, **new}, self.complete and later.complete)
+
+
+def answers_of(entities: Sequence[Entity], types: Sequence[str]) -> Answers:
+    """Entities as if a member had named them."""
+    read: Found = {name: [entity.span for entity in entities if entity.type == name] for name in types}
+    return Answers(by_span(read, types), complete=True)
+
+
+def with_earlier(answers: Mapping[str, Answers], earlier: Mapping[str, Answers]) -> dict[str, Answers]:
+    """Each member's answers with its earlier ones added, where it gave both; else those that it gave."""
+    both = {name: earlier[name].added_to(later) for name, later in answers.items() if name in earlier}
+    return {**earlier, **answers, **both}
+
+
+def all_ballots(
+    span: Span,
+    typed: Mapping[str, Ballot],
+    found: Mapping[str, Sequence[Span]],
+    answers: Mapping[str, Answers],
+    voices: Sequence[Voice],
+    language: Language,
+) -> dict[str, Ballot]:
+    """Everybody's vote on a candidate, in the order of the members.
+
+    Args:
+        span: the candidate.
+        typed: votes of the members that were asked for its type.
+        found: the spans that each member named itself.
+        answers: of the members that name mentions with their types.
+        voices: all members that were asked about the text.
+        language: of the text.
+    """
+    ballots = {name: replace(ballot, found=span in found.get(name, ())) for name, ballot in typed.items()}
+    for voice in voices:
+        if voice.name in answers and (ballot := answers[voice.name].ballot(span, voice.weight(language))):
+            ballots[voice.name] = ballot
+    return {voice.name: ballots[voice.name] for voice in voices if voice.name in ballots}
+
+
+def by_span(read: Found, types: Sequence[str]) -> dict[Span, tuple[str, ...]]:
+    """The types of each span, in the order of ``types``."""
+    spans = sorted({span for found in read.values() for span in found})
+    return {span: tuple(name for name in types if span in read.get(name, ())) for span in spans}
