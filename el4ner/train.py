@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--task",
-        choices=("extract", "classify", "verify", "mrc"),
+        choices=("extract", "classify", "verify", "mark", "mrc"),
         help="learn this task alone; default: the configuration's tasks",
     )
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from el4ner.config import LabelConfig
 from el4ner.learn.config import TrainConfig
 from el4ner.members.tuned import Tuned
 from el4ner.prompts.render import Prompts
@@ -20,7 +21,7 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
             "",
             "## Labels",
             "",
-            *(f"- {label.name}: {label.definition('en') or label.word('en')}" for label in config.labels),
+            *_label_rows(config),
             "",
             "## Data",
             "",
@@ -41,18 +42,36 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
     )
 
 
+def _label_rows(config: TrainConfig) -> Sequence[str]:
+    labels = [label for labels in label_sets(config) for label in labels]
+    return list(dict.fromkeys(f"- {label.name}: {label.definition('en') or label.word('en')}" for label in labels))
+
+
+def label_sets(config: TrainConfig) -> list[tuple[LabelConfig, ...]]:
+    """The label sets of the data files, and the configuration's where a file has none of its own."""
+    return [data.labels or config.labels for data in config.data]
+
+
 def tuned_on(config: TrainConfig) -> Tuned:
     """What the model is shown, for the note that the pipeline reads."""
     tasks, prompts = config.tasks, Prompts(config.prompt_style, config.labels, config.none_words)
     texts = {data.language for data in config.data}
-    spoken = texts if tasks.mrc else set()
+    spoken = texts if tasks.mrc or tasks.mark else set()
     if tasks.extract or tasks.classify or tasks.verify:
         spoken = spoken | {prompts.words(language) for language in texts}
-    words = sorted({label.word(language) for label in config.labels for language in spoken})
-    return Tuned(config.prompt_style, tuple(words), tasks.episodes > 0)
+    words = {label.word(language) for labels in label_sets(config) for label in labels for language in spoken}
+    return Tuned(config.prompt_style, tuple(sorted(words)), tasks.episodes > 0, general=_is_general(config))
+
+
+def _is_general(config: TrainConfig) -> bool:
+    """Whether it learnt to read label sets: several, each in parts, with definitions."""
+    several = len({tuple(label.name for label in labels) for labels in label_sets(config)}) > 1
+    return bool(config.tasks.mark and several and config.schemas.subset)
 
 
 def _questions(config: TrainConfig) -> str:
+    if config.tasks.mark:
+        return " In the role `single-pass` it copies the text with typed marks."
     if not config.tasks.mrc:
         return ""
     types = config.mrc.types_per_call

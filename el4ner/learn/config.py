@@ -1,7 +1,7 @@
 """The configuration of a training run: ``python -m el4ner.train --config FILE``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -32,6 +32,10 @@ class DataConfig(Section):
         default_factory=dict,
         description="Type names of the file to label names; empty: as they are. mrc asks about mapped types alone.",
     )
+    labels: tuple[LabelConfig, ...] | None = Field(
+        default=None,
+        description="A label set of its own, or a YAML file of one (relative to the configuration); null: the configuration's.",
+    )
     repeat: float = Field(
         default=1.0, gt=0, description="How often its sentences are seen in an epoch; below 1: a share of them."
     )
@@ -50,6 +54,9 @@ class TaskConfig(Section):
         default=1.0, ge=0, description="Typing of each entity, and of as many spans (at least one) that are none."
     )
     verify: float = Field(default=0.5, ge=0, description="True or false of each of these candidates with some type.")
+    mark: float = Field(
+        default=0.0, ge=0, description="One pass, for members of role single-pass: the text copied with typed marks."
+    )
     mrc: float = Field(
         default=0.0,
         ge=0,
@@ -62,8 +69,9 @@ class TaskConfig(Section):
         description="mrc: questions answered none for each other question of the sentence (for one, where it has no entity); "
         "their types are drawn by chance. At inference all types are asked about.",
     )
-    demonstrated: tuple[Literal["extract", "classify"], ...] = Field(
-        default=("extract", "classify"), description="Tasks that are shown demonstrations (verification never is)."
+    demonstrated: tuple[Literal["extract", "classify", "mark"], ...] = Field(
+        default=("extract", "classify", "mark"),
+        description="Tasks that are shown demonstrations (verification never is).",
     )
     zero_shot: float = Field(
         default=0.5,
@@ -81,8 +89,41 @@ class TaskConfig(Section):
 
     def only(self, task: str) -> "TaskConfig":
         """These settings with that task alone, once a sentence if it was off."""
-        tasks = ("extract", "classify", "verify", "mrc")
+        tasks = ("extract", "classify", "verify", "mark", "mrc")
         return self.model_copy(update={name: (getattr(self, name) or 1.0) if name == task else 0.0 for name in tasks})
+
+
+class SchemaConfig(Section):
+    """Task mark: label sets that differ from conversation to conversation, so that a model learns to read them.
+
+    Types are always named in another order. The answers hold the mentions of the types that are asked about, and no others.
+    """
+
+    subset: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the conversations that ask about some of the types alone."
+    )
+    renamed: float = Field(
+        default=0.0, ge=0, le=1, description="Chance that a type with synonyms is called by one of them."
+    )
+    synonyms: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Other words for a type, by the word that its label set has for it; or a YAML file of them.",
+    )
+    distracted: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the conversations that also ask about one or two distractors."
+    )
+    distractors: tuple[LabelConfig, ...] = Field(
+        default=(), description="Types of which the texts have hardly a mention, or a YAML file of them."
+    )
+    undefined: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the conversations that give no definitions."
+    )
+
+    @model_validator(mode="after")
+    def _has_distractors(self) -> "SchemaConfig":
+        if self.distracted and not self.distractors:
+            raise ValueError("schemas.distracted needs distractors; name some types, or set it to 0")
+        return self
 
 
 class LoraConfig(Section):
@@ -189,6 +230,7 @@ class TrainConfig(Section):
         description="Per language, how often its sentences are seen, times each file's own repeat.",
     )
     tasks: TaskConfig = TaskConfig()
+    schemas: SchemaConfig = SchemaConfig()
     mrc: MrcConfig = Field(
         default=MrcConfig(),
         description="Questions, as in the ensemble's configuration: the member is asked as it was tuned.",
@@ -230,10 +272,19 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _mapped_to_labels(self) -> "TrainConfig":
-        names = {label.name for label in self.labels}
-        unknown = sorted({target for data in self.data for target in data.map.values()} - names)
-        if unknown:
-            raise ValueError(f"data.map leads to {', '.join(unknown)}; labels are {', '.join(sorted(names))}")
+        for data in self.data:
+            names = {label.name for label in data.labels or self.labels}
+            if unknown := sorted(set(data.map.values()) - names):
+                raise ValueError(f"data.map leads to {', '.join(unknown)}; labels are {', '.join(sorted(names))}")
+        return self
+
+    @model_validator(mode="after")
+    def _label_sets_are_marked(self) -> "TrainConfig":
+        others = [name for name in ("extract", "classify", "verify", "mrc") if getattr(self.tasks, name)]
+        if others and any(data.labels for data in self.data):
+            raise ValueError(
+                f"data.labels is for tasks.mark alone; set {', '.join(others)} to 0, or leave data.labels out"
+            )
         return self
 
 
@@ -253,7 +304,7 @@ def load_train_config(path: Path, data_root: Path | None = None, data: Path | No
     raw = read_yaml(path)
     if data is not None and isinstance(raw, dict):
         raw = raw | {"data": str(data.resolve())}
-    raw = with_files(raw, path.parent, ["data", "labels"])
+    raw = _with_label_files(with_files(raw, path.parent, ["data", "labels"]), path.parent)
     config = validate(TrainConfig, raw, str(path))
     root = data_root or path.parent
     placed = tuple(
@@ -272,3 +323,14 @@ def load_train_config(path: Path, data_root: Path | None = None, data: Path | No
         )
     places = {"model": model_place(config.model, path.parent), "output": absolute_path(config.output, path.parent)}
     return config.model_copy(update={"data": placed, **places})
+
+
+def _with_label_files(raw: Any, base: Path) -> Any:
+    """The same with the label sets of data files, and distractors, in place of the YAML files that hold them."""
+    if not isinstance(raw, dict):
+        return raw
+    if isinstance(raw.get("data"), list):
+        raw = raw | {"data": [with_files(item, base, ["labels"]) for item in raw["data"]]}
+    if isinstance(raw.get("schemas"), dict):
+        raw = raw | {"schemas": with_files(raw["schemas"], base, ["distractors", "synonyms"])}
+    return raw

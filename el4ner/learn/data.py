@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from el4ner.config import Language
+from el4ner.config import LabelConfig, Language
 from el4ner.errors import InputError
 from el4ner.learn.config import DataConfig
 from el4ner.text.documents import Document
@@ -22,12 +22,14 @@ class Sentence:
         language: of the sentence.
         repeat: how often it is seen in an epoch.
         types: the types that its file labels; None: all.
+        labels: the label set of its file; None: the configuration's.
     """
 
     document: Document
     language: Language
     repeat: float
     types: frozenset[str] | None = None
+    labels: tuple[LabelConfig, ...] | None = None
 
 
 def read_sentences(data: Sequence[DataConfig]) -> list[Sentence]:
@@ -37,7 +39,7 @@ def read_sentences(data: Sequence[DataConfig]) -> list[Sentence]:
         InputError: a file is not labelled as it should be, or nothing is left.
     """
     sentences = [
-        Sentence(_mapped(document, item), item.language, item.repeat, frozenset(item.map.values()) or None)
+        Sentence(_mapped(document, item), item.language, item.repeat, frozenset(item.map.values()) or None, item.labels)
         for item in data
         for document in read_labelled(Path(item.path))
         if document.text.strip()

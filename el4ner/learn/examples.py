@@ -1,9 +1,9 @@
 """Training conversations: the pipeline's own prompts with their right answers.
 
 An epoch asks, for each sentence, for its mentions (zero-shot, or after demonstrations retrieved as at inference), for the
-types of its entities and of as many spans that are none, and whether a typed candidate is true; or the questions of reading
-comprehension. Everything that chance decides follows from the seed and the example's number, so a resumed run sees what an
-uninterrupted one would have seen.
+types of its entities and of as many spans that are none, and whether a typed candidate is true; for mentions and types in one
+pass; or the questions of reading comprehension. Everything that chance decides follows from the seed and the example's number,
+so a resumed run sees what an uninterrupted one would have seen.
 """
 
 import random
@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from el4ner.learn.config import TaskConfig
 from el4ner.learn.data import Sentence
 from el4ner.learn.questions import QuestionMaker, Retrieve
+from el4ner.learn.schemas import Schemas
 from el4ner.prompts.formats import AnswerFormat
+from el4ner.prompts.marking import Marking
 from el4ner.prompts.messages import Message
 from el4ner.prompts.render import Prompts
 from el4ner.prompts.shown import shown_candidates
@@ -28,7 +30,7 @@ class Plan:
 
     Attributes:
         sentence: which sentence.
-        task: extract, classify, verify or mrc.
+        task: extract, classify, verify, mark or mrc.
         shown: how many demonstrations.
         number: what its chance follows from.
         candidate: for classify and verify, which entity of the sentence; from the number of its entities on, a span that
@@ -70,7 +72,10 @@ def plan_epochs(
             sentence = sentences[index]
             examples = [
                 Plan(index, task, _shown(task, tasks, most_shown, rng), 0, candidate)
-                for task, candidates in (("extract", 1), ("classify", _candidates(sentence)), ("verify", _candidates(sentence)))
+                for task, candidates in (
+                    ("extract", 1), ("classify", _candidates(sentence)), ("verify", _candidates(sentence)),
+                    *([("mark", 1)] if tasks.mark else []),
+                )
                 for candidate in range(candidates)
                 for _ in range(_times(getattr(tasks, task), rng))
             ]  # fmt: skip
@@ -107,6 +112,7 @@ class ExampleMaker:
         retrieve: Retrieve,
         seed: int,
         questions: QuestionMaker | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
         self.sentences = sentences
         self._prompts = prompts
@@ -115,6 +121,7 @@ class ExampleMaker:
         self._retrieve = retrieve
         self._seed = seed
         self._questions = questions
+        self._schemas = schemas
 
     def make(self, plan: Plan) -> tuple[Message, ...] | None:
         """The conversation of a plan, ending with the right answer; None where the sentence offers no candidate."""
@@ -126,6 +133,8 @@ class ExampleMaker:
         shown = self._retrieve(sentence, plan.shown) if plan.shown else ()
         if plan.task == "extract":
             return self._extract(sentence, shown)
+        if plan.task == "mark":
+            return self._mark(sentence, shown, rng)
         candidate = _candidate(sentence.document, plan.candidate, rng)
         if candidate is None:
             return None
@@ -154,6 +163,12 @@ class ExampleMaker:
         asked = self._prompts.extract(sentence.language, document.text, shown, self._format)
         spans = [entity.span for entity in document.entities or ()]
         return (*asked, Message("assistant", self._format.write(document.text, spans)))
+
+    def _mark(self, sentence: Sentence, shown: Sequence[Document], rng: random.Random) -> tuple[Message, ...]:
+        assert self._schemas is not None
+        marking, document = Marking(self._prompts.style, self._schemas.draw(sentence, rng)), sentence.document
+        asked = marking.ask(sentence.language, document.text, shown)
+        return (*asked, Message("assistant", marking.answer(sentence.language, document)))
 
     def _classify(self, sentence: Sentence, shown: Sequence[Document], candidate: Entity | Span) -> tuple[Message, ...]:
         document, language = sentence.document, sentence.language

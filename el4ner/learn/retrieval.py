@@ -14,6 +14,9 @@ from el4ner.learn.questions import Retrieve
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
+LabelSet = tuple[str, ...] | None
+"""Names of the types of a data file that has a label set of its own."""
+
 
 def build_retrieve(sentences: Sequence[Sentence], config: TrainConfig) -> Retrieve:
     """Retrieval over the training sentences; each sentence's neighbours are looked up once and kept."""
@@ -25,16 +28,19 @@ def build_retrieves(sentences: Sequence[Sentence], config: TrainConfig) -> tuple
     settings, types = config.demonstrations, [label.name for label in config.labels]
     if settings.method == "none" or not (settings.k or config.mrc.k):
         return _nothing, _nothing
-    retriever = _retriever(sentences, config)
+    by_labels: dict[LabelSet, list[Sentence]] = {}
+    for sentence in sentences:
+        by_labels.setdefault(_label_set(sentence), []).append(sentence)
+    retrievers = {labels: _retriever(alike, config) for labels, alike in by_labels.items()}
 
     def nearest(sentence: Sentence) -> tuple[Document, ...]:
-        document = sentence.document
+        document, retriever = sentence.document, retrievers[_label_set(sentence)]
         found = retriever.retrieve(document.text, _spans(document), sentence.language, exclude_id=document.id)
         return found.demonstrations
 
     def for_questions(sentence: Sentence) -> tuple[Document, ...]:
         document, language = sentence.document, sentence.language
-        spans = _spans(document)
+        spans, retriever = _spans(document), retrievers[_label_set(sentence)]
         return question_demonstrations(
             retriever, settings, config.mrc, types, document.text, spans, language, document.id
         )
@@ -61,6 +67,11 @@ def _remembered(find: Callable[[Sentence], tuple[Document, ...]], order: str) ->
         return found[:count] if order == "best-first" else found[len(found) - min(count, len(found)) :]
 
     return retrieve
+
+
+def _label_set(sentence: Sentence) -> LabelSet:
+    """What tells apart label sets: a demonstration of another one would be wrong."""
+    return None if sentence.labels is None else tuple(label.name for label in sentence.labels)
 
 
 def _nothing(_sentence: Sentence, _count: int) -> Sequence[Document]:

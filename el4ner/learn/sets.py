@@ -13,6 +13,7 @@ from el4ner.learn.episodes import Episodes
 from el4ner.learn.examples import ExampleMaker, plan_epochs
 from el4ner.learn.questions import QuestionMaker, Retrieve
 from el4ner.learn.retrieval import build_retrieves
+from el4ner.learn.schemas import Schemas
 from el4ner.prompts.formats import answer_format
 from el4ner.prompts.questions import Questions
 from el4ner.prompts.render import Prompts
@@ -78,6 +79,7 @@ def _batches(
         retrieve,
         config.seed,
         questions,
+        Schemas(config.schemas, config.labels),
     )
     most_shown = config.demonstrations.k if shows else 0
     plans = plan_epochs(part, config.tasks, most_shown, epochs, config.seed, questions)

@@ -14,6 +14,7 @@ from el4ner.config import Config, LabelConfig, Language, MemberConfig
 from el4ner.errors import ConfigError, ModelError
 from el4ner.models.weights import NOTE
 from el4ner.prompts.formats import answer_format
+from el4ner.prompts.marking import Marking
 from el4ner.prompts.questions import Questions
 from el4ner.prompts.render import Prompts
 
@@ -30,11 +31,13 @@ class Tuned:
         prompt_style: of its prompts.
         words: what the labels were called in them, in all languages; sorted.
         episodes: whether it also learnt made-up types that demonstrations explain, and so reads those of labels it never saw.
+        general: whether it learnt to read label sets by their definitions.
     """
 
     prompt_style: str
     words: tuple[str, ...]
     episodes: bool = False
+    general: bool = False
 
     def knows(self, word: str) -> bool:
         """Whether a label was called so."""
@@ -76,7 +79,7 @@ def check_labels(config: Config) -> None:
         if tuned is None or _explained_by_demonstrations(tuned, member, config):
             continue
         unknown = _unknown(tuned, member, config)
-        if any(not explained for explained in unknown.values()):
+        if not tuned.general and any(not explained for explained in unknown.values()):
             refused.append(f"{member.name}: {', '.join(unknown)} (it was tuned on: {', '.join(tuned.words)})")
         else:
             for doubt in _doubts(tuned, member, unknown, config):
@@ -112,11 +115,11 @@ def _unknown(tuned: Tuned, member: MemberConfig, config: Config) -> dict[str, bo
 
 def _doubts(tuned: Tuned, member: MemberConfig, unknown: Collection[str], config: Config) -> Iterator[str]:
     """What a member that may work all the same should be warned of."""
-    if unknown:
+    if unknown and not tuned.general:
         known = ", ".join(tuned.words)
         yield f"was never tuned on {', '.join(unknown)} and has definitions alone to go by; it was tuned on: {known}"
         return
-    for language in _languages(member, config):
+    for language in () if tuned.general else _languages(member, config):
         if not any(tuned.knows(label.word(language)) for label in config.labels):
             yield f"was never shown the label words of {language}; leave {language} out of its languages"
     if tuned.prompt_style != member.prompt_style:
@@ -126,7 +129,7 @@ def _doubts(tuned: Tuned, member: MemberConfig, unknown: Collection[str], config
 def _languages(member: MemberConfig, config: Config) -> list[Language]:
     """The languages whose label words the member reads."""
     texts = [language for language in member.languages if config.language in ("auto", language)]
-    if member.role == "mrc":
+    if member.role != "el4ner":
         return texts
     prompts = Prompts.of(member.prompt_style, config)
     return list(dict.fromkeys(prompts.words(language) for language in texts))
@@ -144,6 +147,8 @@ def _defines(member: MemberConfig) -> bool:
     labels = [LabelConfig(name="X", words={"en": "x"}, definitions={"en": _PROBE})]
     if member.role == "mrc":
         messages = Questions(member.prompt_style, labels, {}).ask("en", "x", ("X",), ())
+    elif member.role == "single-pass":
+        messages = Marking(member.prompt_style, labels).ask("en", "x", ())
     else:
         messages = Prompts(member.prompt_style, labels, {}).extract("en", "x", (), answer_format("lines"))
     return any(_PROBE in message.content for message in messages)
@@ -153,7 +158,8 @@ def _together(notes: Sequence[Tuned]) -> Tuned | None:
     if not notes:
         return None
     words = sorted({word for note in notes for word in note.words})
-    return Tuned(notes[-1].prompt_style, tuple(words), any(note.episodes for note in notes))
+    episodes, general = any(note.episodes for note in notes), any(note.general for note in notes)
+    return Tuned(notes[-1].prompt_style, tuple(words), episodes, general)
 
 
 def _read(file: Path) -> Tuned:
@@ -161,7 +167,8 @@ def _read(file: Path) -> Tuned:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError
-        return Tuned(str(content["prompt_style"]), tuple(map(str, content["words"])), bool(content["episodes"]))
+        words, general = tuple(map(str, content["words"])), bool(content.get("general", False))
+        return Tuned(str(content["prompt_style"]), words, bool(content["episodes"]), general)
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(
             f"{file} does not say what the model was tuned on; tune it again, or remove that file"
