@@ -147,7 +147,7 @@ def _estimate(outlined: Any, config: TrainConfig, sets: "Sets") -> "Estimate":
     from el4ner.learn.estimate import estimate
     from el4ner.learn.tuning import add_lora
 
-    model = outlined if config.lora is None else add_lora(outlined, config.lora)
+    model = outlined if config.lora is None else add_lora(outlined, config.lora.model_copy(update={"start": None}))
     return estimate(model, config, sets.train[sets.train.largest], sets.train.cost.tokens)
 
 

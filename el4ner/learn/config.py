@@ -129,6 +129,10 @@ class SchemaConfig(Section):
 class LoraConfig(Section):
     """Low-rank adapters (PEFT) instead of tuning all weights."""
 
+    start: str | None = Field(
+        default=None,
+        description="Folder of an adapter to go on from, relative to the configuration; rank and targets as it has. null: new.",
+    )
     rank: Literal[1, 8, 16, 32, 64, 128, 256] = Field(default=16, description="One of the ranks that vLLM can serve.")
     alpha: int = Field(default=32, ge=1, description="Scale of the update; twice the rank is usual.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout inside the adapter.")
@@ -321,7 +325,17 @@ def load_train_config(path: Path, data_root: Path | None = None, data: Path | No
         raise ConfigError(
             f"{path}: {len(missing)} data file(s) missing, first {missing[0]}; give their folder with --data-root"
         )
-    places = {"model": model_place(config.model, path.parent), "output": absolute_path(config.output, path.parent)}
+    places: dict[str, Any] = {
+        "model": model_place(config.model, path.parent),
+        "output": absolute_path(config.output, path.parent),
+    }
+    if config.lora is not None and config.lora.start is not None:
+        start = absolute_path(config.lora.start, path.parent)
+        if not Path(start, "adapter_config.json").is_file():
+            raise ConfigError(
+                f"{path}: lora.start {start} is no adapter; name a folder that training wrote, or leave it out"
+            )
+        places["lora"] = config.lora.model_copy(update={"start": start})
     return config.model_copy(update={"data": placed, **places})
 
 

@@ -94,15 +94,23 @@ def answer_logits(
 
 
 def add_lora(model: Any, lora: LoraConfig) -> Any:
-    """The model with trainable adapters, everything else frozen.
+    """The model with trainable adapters, new ones or those of ``lora.start``; everything else is frozen.
 
     Raises:
-        ConfigError: a target matches no module, or a fused one that vLLM cannot serve.
+        ConfigError: a target matches no module, or a fused one that vLLM cannot serve; or ``lora.start`` has another shape.
     """
     from peft import LoraConfig as PeftLora
-    from peft import get_peft_model
+    from peft import PeftConfig, PeftModel, get_peft_model
 
     check_adapted(model, lora)
+    if lora.start is not None:
+        known = PeftConfig.from_pretrained(lora.start)
+        if (known.r, set(known.target_modules)) != (lora.rank, set(lora.targets)):
+            raise ConfigError(
+                f"lora.start {lora.start} has rank {known.r} and targets {sorted(known.target_modules)}; set these, "
+                "or leave start out"
+            )
+        return PeftModel.from_pretrained(model, lora.start, is_trainable=True)
     settings = PeftLora(
         r=lora.rank,
         lora_alpha=lora.alpha,

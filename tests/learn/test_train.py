@@ -121,6 +121,22 @@ def test_an_adapter_loads_and_changes_the_answers(write: Any, tmp_path: Path, ti
     assert log_probs(base, output) != pytest.approx(log_probs(base), abs=1e-3)
 
 
+def test_a_tuning_can_go_on_from_an_adapter(write: Any, tmp_path: Path, tiny_model: Any, capsys: Any):
+    lora = {"rank": 8, "targets": ["q_proj", "down_proj"]}
+    assert main(["--config", str(write(lora=lora))]) == 0
+    first = tmp_path / "out" / "tuned"
+    more, still = write(lora=lora | {"start": str(first)}, output="out/more"), {"learning_rate": 1e-12}
+    assert main(["--config", str(more)]) == 0
+    assert main(["--config", str(write(lora=lora | {"start": str(first)}, output="out/same", optimisation=still))]) == 0
+    base = tiny_model("qwen3")
+    asked = log_probs(base, first)
+    assert log_probs(base, tmp_path / "out" / "same") == pytest.approx(asked, abs=1e-4)
+    assert log_probs(base, tmp_path / "out" / "more") != pytest.approx(asked, abs=1e-3)
+    capsys.readouterr()
+    assert "has rank 8 and targets" in refused(capsys, write(lora={"rank": 16, "start": str(first)}, output="out/x"))
+    assert "is no adapter" in refused(capsys, write(lora={"start": "nowhere"}))
+
+
 def test_model_and_output_may_be_given_on_the_command_line(write: Any, tmp_path: Path, tiny_model: Any):
     config, output = write(model="nowhere", output="nowhere"), tmp_path / "elsewhere"
     more = ["--model", str(tiny_model("qwen3")), "--output", str(output), "--data-root", str(tmp_path)]
