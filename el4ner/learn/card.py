@@ -43,11 +43,11 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
 
 
 def _label_rows(config: TrainConfig) -> Sequence[str]:
-    labels = [label for labels in label_sets(config) for label in labels]
+    labels = [label for labels in _label_sets(config) for label in labels]
     return list(dict.fromkeys(f"- {label.name}: {label.definition('en') or label.word('en')}" for label in labels))
 
 
-def label_sets(config: TrainConfig) -> list[tuple[LabelConfig, ...]]:
+def _label_sets(config: TrainConfig) -> list[tuple[LabelConfig, ...]]:
     """The label sets of the data files, and the configuration's where a file has none of its own."""
     return [data.labels or config.labels for data in config.data]
 
@@ -59,13 +59,13 @@ def tuned_on(config: TrainConfig) -> Tuned:
     spoken = texts if tasks.mrc or tasks.mark else set()
     if tasks.extract or tasks.classify or tasks.verify:
         spoken = spoken | {prompts.words(language) for language in texts}
-    words = {label.word(language) for labels in label_sets(config) for label in labels for language in spoken}
+    words = {label.word(language) for labels in _label_sets(config) for label in labels for language in spoken}
     return Tuned(config.prompt_style, tuple(sorted(words)), tasks.episodes > 0, general=_is_general(config))
 
 
 def _is_general(config: TrainConfig) -> bool:
     """Whether it learnt to read label sets: several, each in parts, with definitions."""
-    several = len({tuple(label.name for label in labels) for labels in label_sets(config)}) > 1
+    several = len({tuple(label.name for label in labels) for labels in _label_sets(config)}) > 1
     return bool(config.tasks.mark and several and config.schemas.subset)
 
 

@@ -12,6 +12,7 @@ from ablation.foreseen import Density, Foreseen, Need, Scene
 from ablation.recording import Cast, Pools, pipeline_of
 from ablation.rows import Row
 from ablation.sets import LabelledSet, spread
+from ablation.table import rule
 from el4ner.config import Language
 from el4ner.members.base import Member
 from el4ner.members.store import AnswerStore
@@ -74,7 +75,7 @@ def forecast_lines(needs: Mapping[str, Mapping[str, Need]], rates: Mapping[str, 
         finished: how many rows need nothing.
     """
     head = f"{'still needed':<38}{'requests':>10}{'read':>13}{'written':>11}{'hours':>8}"
-    lines = [head, "-" * len(head)]
+    lines = [head, rule(len(head))]
     total = Need()
     hours: list[float | None] = []
     for name, by_member in needs.items():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from ablation.results import SetResults
+from ablation.table import rule
 
 WIDTH, FIRST, COLUMN = 80, 15, 13
 PER_TABLE = (WIDTH - FIRST) // COLUMN
@@ -25,7 +26,7 @@ def grid(title: str, sets: Sequence[SetResults], lines: Sequence[Line | str]) ->
     for first in range(0, len(sets), PER_TABLE):
         shown = sets[first : first + PER_TABLE]
         printed.append(" " * FIRST + "".join(f"{one.name[: COLUMN - 1]:>{COLUMN}}" for one in shown))
-        printed.append("-" * (FIRST + COLUMN * len(shown)))
+        printed.append(rule(FIRST + COLUMN * len(shown)))
         for line in lines:
             printed.append(line if isinstance(line, str) else _cells(line, shown))
         printed.append("")

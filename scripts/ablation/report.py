@@ -8,6 +8,7 @@ from ablation.claims import BEST, SURE_BELOW, Tested, best_member, combination_c
 from ablation.grid import NOTHING, WIDTH, Cell, Line, grid
 from ablation.results import Result, SetResults
 from ablation.rows import DERIVED, FORMATS, OTHER_K, RANDOM, SENTENCE, SPAN, VERIFIED, VOTES, ZERO
+from ablation.table import rule
 from el4ner.scoring.bootstrap import f1_scores
 
 DEMONSTRATIONS = {
@@ -109,7 +110,7 @@ def cost_table(sets: Sequence[SetResults]) -> list[str]:
     if not names:
         return []
     head = f"{'(d) A sentence costs':<35}{'requests':>9}{'read':>9}{'written':>9}{'partial':>9}{'failed':>9}"
-    lines = [head, "-" * WIDTH]
+    lines = [head, rule(WIDTH)]
     for name in names:
         rows = [one.rows[name] for one in sets if name in one.rows]
         lines.append(f"{name[:35]:<35}{_cost_cells(rows)}")
@@ -123,7 +124,7 @@ def verdicts(retrieval: Sequence[Tested], combined: Sequence[Tested]) -> list[st
     """What holds, is refuted, or is left open over all sets together."""
     if not retrieval and not combined:
         return []
-    lines = ["What is claimed: mean difference of F1 over the sets, p by paired bootstrap", "-" * WIDTH]
+    lines = ["What is claimed: mean difference of F1 over the sets, p by paired bootstrap", rule(WIDTH)]
     for claims, names in ((retrieval, SHOWN), (combined, COMBINED)):
         for claim in claims:
             above = f"{sum(one > 0 for one in claim.differences.values())} of {len(claim.differences)} sets"

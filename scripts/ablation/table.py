@@ -19,7 +19,7 @@ def print_table(blocks: Sequence[Block], variants: Sequence[Variant]) -> None:
         titles = [f"{block.name} ({block.documents:,})"[: BLOCK_WIDTH - 1] for block in side_by_side]
         print_line("", [f" {title}" for title in titles])
         print_line("variant", [HEAD] * len(side_by_side))
-        print_rule(NAME_WIDTH + (BLOCK_WIDTH + 1) * len(side_by_side))
+        print(rule(NAME_WIDTH + (BLOCK_WIDTH + 1) * len(side_by_side)))
         for variant in variants:
             print_line(variant.name, [cells(block, variant.name) for block in side_by_side])
         print()
@@ -32,14 +32,13 @@ def print_line(name: str, cells_of_blocks: Sequence[str]) -> None:
     print("|".join([f"{name:<{NAME_WIDTH}}", *(f"{text:<{BLOCK_WIDTH}}" for text in cells_of_blocks)]).rstrip())
 
 
-def print_rule(width: int) -> None:
-    """A line across the table, of dashes where standard output cannot encode it."""
+def rule(width: int) -> str:
+    """A line across a table, of dashes where standard output cannot encode it."""
     try:
         RULE.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        print("-" * width)
-    else:
-        print(RULE * width)
+        return "-" * width
+    return RULE * width
 
 
 def cells(block: Block, name: str) -> str:
