@@ -90,3 +90,10 @@ def test_it_can_be_previewed_and_judges_nothing():
     assert stage == "mark" and TEXT in prompt
     with pytest.raises(ConfigError, match="role single-pass and judges nothing"):
         pipeline_of([marker()], settings={"verify": {"member": "one"}}, **ONE)
+
+
+def test_a_label_word_that_marks_cannot_hold_is_refused():
+    labels = [{"name": "A", "words": {"en": "a|b"}}, {"name": "B", "words": {"en": "c"}}]
+    with pytest.raises(ConfigError, match=r"label word 'a\|b' cannot stand in the typed marks"):
+        pipeline_of([marker()], settings={"labels": labels}, **ONE)
+    pipeline_of([member("steps")], settings={"labels": labels})

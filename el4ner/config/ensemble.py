@@ -70,6 +70,13 @@ class Config(Section):
                 problems.append(
                     f"verify.member {judge.name!r} has role {judge.role} and judges nothing; name another member"
                 )
+        if any(member.role == "single-pass" for member in self.members):
+            spoken = {word for label in self.labels for word in label.words.values()}
+            problems += [
+                f"label word {word!r} cannot stand in the typed marks of role single-pass; write it without | [ ]"
+                for word in sorted(spoken)
+                if not {"|", "[", "]"}.isdisjoint(word)
+            ]
         if self.extract.min_members > len(names):
             problems.append(f"extract.min_members is {self.extract.min_members}, but there are {len(names)} members")
         if self.batch.quorum > len(names):
