@@ -3,8 +3,9 @@
 pre-extract (zero-shot, every member, union) -> demonstrations (SpanSim) -> extract (k-shot, every member, union)
 -> classify (k-shot, every member, vote) -> verify -> entities
 
-Members of role single-pass answer stages 1 and 3 with mentions and their types, which are candidates and votes in one. So are the
-answers of members of role mrc to one question a type; they take part from the demonstrations on.
+Members of role single-pass answer stages 1 and 3 with mentions and their types, which are candidates and votes in one; what they
+disagree about they are asked to weigh. The answers of members of role mrc to one question a type are candidates and votes as
+well; these members take part from the demonstrations on.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ from el4ner.stages.single_pass import STAGE as MARK
 from el4ner.stages.single_pass import mark_all, marking_request
 from el4ner.stages.verify import verify_all
 from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash
+from el4ner.stages.weighing import weigh_all
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
 
@@ -94,6 +96,9 @@ class Pipeline:
         answers |= marked
         found |= {name: list(answer.types) for name, answer in answers.items()}
         candidates = unite(found, self.config.extract.min_members)
+        if self.config.classify.weigh:
+            seen = dict.fromkeys(marked, shown if again else ())
+            answers |= await weigh_all(markers, text, language, seen, candidates, marked, minutes)
         typed = await self._classify(steps, text, language, shown, candidates, minutes)
         ballots = {span: all_ballots(span, typed[span], found, answers, voices, language) for span in candidates}
         voted = self.voting.decide(text, ballots, sum(voice.weight(language) for voice in voices))

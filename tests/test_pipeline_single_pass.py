@@ -1,12 +1,16 @@
 """Members of role single-pass in the pipeline: alone, beside one another, and beside the steps of the paper."""
 
+import math
 from typing import Any
 
 import pytest
 from scripted_members import FixedRetriever, Rule, ScriptedMember, find, found, labelled, member, pipeline_of, window
 
 from el4ner.errors import ConfigError, MemberError
-from el4ner.members.base import Answer, Request
+from el4ner.members.base import Answer, Choice, Request
+from el4ner.stages.answers import Answers
+from el4ner.stages.weighing import stretch_of
+from el4ner.text.spans import Span
 
 TEXT = "Ada Lovelace wrote from London to Paris."
 SHOWN = labelled("shown", "Grace Hopper sailed from Boston.", PER="Grace Hopper", LOC="Boston")
@@ -27,7 +31,8 @@ def marks(**types: str) -> Rule:
 
 
 def marker(name: str = "one", **types: str) -> ScriptedMember:
-    return ScriptedMember(name, {"mark": marks(**types)})
+    cannot = MemberError(name, "this server cannot go on from the beginning of an answer")
+    return ScriptedMember(name, {"mark": marks(**types), "weigh": cannot})
 
 
 def test_one_call_a_window_gives_spans_and_types():
@@ -66,6 +71,75 @@ def test_what_one_marks_and_the_other_does_not_is_put_to_the_vote():
     alone = [marker("one", London="location"), marker("two")]
     settings = {"classify": {"rule": "probability", "threshold": 0.4}}
     assert found(find(pipeline_of(alone, settings=settings, **TWO), TEXT), TEXT) == [("London", "LOC")]
+
+
+def weighing(**chances: float) -> Rule:
+    """Probabilities for the readings that mark a surface as location: ``weighing(Paris=0.8)``; the rest is for no mark."""
+
+    def answer(request: Request) -> Choice:
+        given = {choice: 1e-9 for choice in request.choices}
+        for surface, chance in chances.items():
+            given |= {choice: chance for choice in given if f"[[{surface}|location]]" in choice}
+        plain = next(choice for choice in given if "[[" not in choice)
+        given[plain] = max(1e-9, 1 - sum(given.values()))
+        return Choice(max(given, key=given.__getitem__), {choice: math.log(p) for choice, p in given.items()})
+
+    return answer
+
+
+def test_what_members_disagree_about_is_weighed_and_nothing_else():
+    one = ScriptedMember("one", {"mark": marks(London="location", Paris="location"), "weigh": weighing(Paris=0.9)})
+    two = ScriptedMember("two", {"mark": marks(London="location"), "weigh": weighing(Paris=0.3)})
+    settings = {"classify": {"rule": "probability", "threshold": 0.5}}
+    result = find(pipeline_of([one, two], settings=settings, **TWO), TEXT)
+    assert found(result, TEXT) == [("London", "LOC"), ("Paris", "LOC")]
+    assert one.stages() == two.stages() == ["mark", "weigh"]
+    asked = one.asked[1]
+    assert asked.begun == "Ada Lovelace wrote from [[London|location]] to"
+    assert asked.choices == (" Paris", " [[Paris|person]]", " [[Paris|location]]", " [[Paris|organization]]")
+    assert asked.messages == one.asked[0].messages
+    two = ScriptedMember("two", {"mark": marks(London="location"), "weigh": weighing(Paris=0.05)})
+    assert found(find(pipeline_of([one, two], settings=settings, **TWO), TEXT), TEXT) == [("London", "LOC")]
+
+
+def test_candidates_that_overlap_are_readings_of_one_stretch():
+    one = ScriptedMember("one", {"mark": marks(Ada_Lovelace="person"), "weigh": weighing()})
+    two = ScriptedMember("two", {"mark": marks(Lovelace="person"), "weigh": weighing()})
+    find(pipeline_of([one, two], **TWO), TEXT)
+    (asked,) = [request for request in one.asked if request.stage == "weigh"]
+    assert asked.begun == "" and len(asked.choices) == 7
+    assert {"Ada Lovelace", "[[Ada Lovelace|person]]", "Ada [[Lovelace|person]]"} < set(asked.choices)
+
+
+def test_what_a_member_cannot_weigh_is_a_full_vote():
+    one = marker("one", London="location", Paris="location")
+    two = marker("two", London="location")
+    settings = {"classify": {"rule": "probability", "threshold": 0.5}}
+    result = find(pipeline_of([one, two], settings=settings, **TWO), TEXT)
+    assert found(result, TEXT) == [("London", "LOC"), ("Paris", "LOC")]
+    assert result.counts["unweighed"] == 2 and not result.problems
+
+
+def test_weighing_may_be_switched_off():
+    members = [marker("one", London="location"), marker("two")]
+    find(pipeline_of(members, settings={"classify": {"weigh": False}}, **TWO), TEXT)
+    assert [one.stages() for one in members] == [["mark"], ["mark"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "named", "start"),
+    [
+        ("to Paris.", (3, 8), [], 2),
+        ("(Paris)", (1, 6), [], 1),
+        ("Paris", (0, 5), [], 0),
+        ("他说，他在北京工作", (5, 7), [], 3),
+        ("张三在北京工作", (3, 5), [(0, 2)], 2),
+        ("x" * 60, (50, 55), [], 26),
+    ],
+)
+def test_a_stretch_begins_where_tokens_part(text: str, span: tuple[int, int], named: list[Any], start: int):
+    answer = Answers({Span(*place): ("PER",) for place in named}, complete=True)
+    assert stretch_of([Span(*span)], text, answer).start == start
 
 
 def test_beside_members_of_the_papers_steps_its_marks_are_candidates_and_votes():

@@ -131,6 +131,11 @@ class ClassifyConfig(Section):
         ge=0,
         description="Demonstrations of a typing prompt, the most similar ones; null: as many as extraction.",
     )
+    weigh: bool = Field(
+        default=True,
+        description="Whether members of role single-pass are asked how probable each reading is of what they disagree about; "
+        "llama.cpp can tell, in this process or as a server. off: a vote counts fully.",
+    )
     mark: Literal["occurrence", "surface"] = Field(
         default="occurrence",
         description="Ask about each place of a mention (marked in the sentence) or once per surface.",

@@ -14,7 +14,8 @@ class Request:
     """Everything that can change a member's answer, apart from the member itself.
 
     Attributes:
-        stage: ``pre-extract``, ``extract``, ``classify``, ``verify``, ``mrc`` or ``mark``; for accounting, not part of the key.
+        stage: ``pre-extract``, ``extract``, ``classify``, ``verify``, ``mrc``, ``mark`` or ``weigh``; for accounting, not part of
+            the key.
         messages: the conversation; the last message is the user's.
         max_tokens: the longest answer, in tokens; a longer one is cut and reported as ``finish_reason == "length"``.
         choices: for closed choices, the allowed answers; empty for free text.
@@ -22,6 +23,7 @@ class Request:
         template: version and hash of the prompt templates that the messages were rendered from.
         list_of: for lists, what their items must be taken from; lets an engine constrain the answer.
         copy_types: for copies whose marks state types, what these are called.
+        begun: for closed choices, what the answer begins with: the choices go on from there, and do not end it.
     """
 
     stage: str
@@ -32,12 +34,14 @@ class Request:
     template: str = ""
     list_of: ListForm | None = None
     copy_types: tuple[str, ...] = ()
+    begun: str | None = None
 
     def key(self, fingerprint: str) -> str:
         """The sha256 (hex) of this request asked of the member with that fingerprint."""
         turns = [[message.role, message.content] for message in self.messages]
         more = [] if self.list_of is None else [list(astuple(self.list_of))]
         more += [list(self.copy_types)] if self.copy_types else []
+        more += [["begun", self.begun]] if self.begun is not None else []
         payload = json.dumps([fingerprint, turns, self.max_tokens, self.choices, self.copy_of, self.template, *more])
         return hashlib.sha256(payload.encode()).hexdigest()
 

@@ -78,14 +78,18 @@ class LlamaCpp:
         """One of ``request.choices`` with a log-probability for each.
 
         A choice's probability is the product of those of its tokens, its end sign included, each among the tokens that some
-        choice may go on with.
+        choice may go on with. Choices that go on from ``request.begun`` have no end sign.
 
         Raises:
             ContextOverflowError: the prompt does not fit into the context.
             MemberError: the server does not answer in the expected form.
         """
         prompt = await self._prompt(request.messages)
-        paths = {choice: await self._tokenise(choice + self._template.end) for choice in request.choices}
+        if request.begun is None:
+            paths = {choice: await self._tokenise(choice + self._template.end) for choice in request.choices}
+        else:
+            prompt = [*prompt, *await self._ids(neutralise(request.begun, self._specials))]
+            paths = {choice: await self._ids(neutralise(choice, self._specials)) for choice in request.choices}
         log_probs = dict.fromkeys(request.choices, 0.0)
         usage = Usage()
         for node in _branchings(paths.values()):

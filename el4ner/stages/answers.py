@@ -1,7 +1,7 @@
 """What a member that names mentions with their types said of a text: candidates and votes in one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from el4ner.config import Language
 from el4ner.ensemble.vote import Ballot
@@ -19,10 +19,12 @@ class Answers:
     Attributes:
         types: the types of each span that it named, in the order of the labels; nearly always one.
         complete: whether all of its answers could be read.
+        chances: the probability of each type, and of None, for spans that it was asked to weigh.
     """
 
     types: Mapping[Span, tuple[str, ...]]
     complete: bool
+    chances: Mapping[Span, Mapping[str | None, float]] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -36,6 +38,9 @@ class Answers:
         it did not name is no entity, if all of its answers were read: a lost answer may have named it.
         """
         named = self.types.get(span, ())
+        if (chances := self.chances.get(span)) is not None:
+            likeliest = max(chances, key=lambda kind: chances[kind])
+            return Ballot(likeliest, chances, weight, found=bool(named))
         if named:
             shares: dict[str | None, float] | None = None
             if len(named) > 1:

@@ -108,6 +108,8 @@ class OneCall:
             ContextOverflowError: the prompt and its answer do not fit into the context.
             MemberError: as for ``generate``, or the answer is none of the choices.
         """
+        if request.begun is not None:
+            raise MemberError(self._name, "this server cannot go on from the beginning of an answer")
         answer, positions = await self._post(request, self.dialect.body(request))
         log_probs = self._log_probs(request.choices, positions)
         if log_probs is not None:
