@@ -1,7 +1,6 @@
 """``python -m el4ner.train``: tune a causal language model on the pipeline's own prompts."""
 
 import argparse
-import contextlib
 import json
 import logging
 import shutil
@@ -24,10 +23,7 @@ if TYPE_CHECKING:
     from el4ner.learn.sets import Sets
 
 log = logging.getLogger("el4ner.train")
-EPILOG = (
-    "`python -m el4ner.train merge --adapter DIR --output DIR` merges an adapter into its base; `python -m el4ner.train average "
-    "--models DIR... --output DIR` takes the mean of several tunings; see their --help."
-)
+EPILOG = "`python -m el4ner.train merge --adapter DIR --output DIR` merges an adapter into its base; see its --help."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,9 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
     if words[:1] == ["merge"]:
         merging = _merge_parser().parse_args(words[1:])
         return run_command("train", lambda: _merge(merging))
-    if words[:1] == ["average"]:
-        averaging = _average_parser().parse_args(words[1:])
-        return run_command("train", lambda: _average(averaging))
     options = _parser().parse_args(words)
 
     def work() -> int:
@@ -161,14 +154,6 @@ def _merge(options: argparse.Namespace) -> int:
     return OK
 
 
-def _average(options: argparse.Namespace) -> int:
-    from el4ner.learn.averaging import average
-
-    average(options.models, options.output)
-    print(json.dumps({"output": str(options.output), "models": [str(folder) for folder, _ in options.models]}))
-    return OK
-
-
 def _save(model: Any, tokenizer: Any, card: str, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(output, safe_serialization=True)
@@ -228,32 +213,6 @@ def _merge_parser() -> argparse.ArgumentParser:
         "--dtype", choices=("float32", "bfloat16", "float16"), help="precision of the result; default: the base's"
     )
     return parser
-
-
-def _average_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m el4ner.train average",
-        description="Average the weights of several tunings of one model; writes a model folder.",
-    )
-    parser.add_argument(
-        "--models",
-        type=_weighted,
-        nargs="+",
-        required=True,
-        metavar="DIR[=WEIGHT]",
-        help="model folders and what each counts (default 1); tokenizer and card are the last one's",
-    )
-    parser.add_argument("--output", type=Path, required=True, help="folder for the mean")
-    return parser
-
-
-def _weighted(text: str) -> tuple[Path, float]:
-    """``DIR=WEIGHT``; what does not end with a number is a folder's name as a whole."""
-    folder, sign, weight = text.rpartition("=")
-    with contextlib.suppress(ValueError):
-        if sign:
-            return Path(folder), float(weight)
-    return Path(text), 1.0
 
 
 if __name__ == "__main__":

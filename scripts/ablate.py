@@ -1,12 +1,13 @@
 """What each choice of a configuration is worth: one table, a row for each variant, a block of columns for each gold file.
 
-    python scripts/ablate.py --config configs/starter.yaml [--gold FILE...] [--limit 400] [--only 'demos *']
+    python scripts/ablate.py --config configs/default.yaml [--gold FILE...] [--limit 400] [--only 'demos *']
     python scripts/ablate.py --config FILE --experiment configs/experiments/untuned.yaml [--plan] [--only '*/span-5']
     python scripts/ablate.py --report [--json] --output out/experiment
 
 The first row is the ensemble as configured; every other row changes one thing in it: one member alone, or left out, or
 asked about every language too; other demonstrations or span weights, another vote or verification, candidates of the
-zero-shot pass kept or not.
+zero-shot pass kept or not. What changes nothing in this ensemble has no row: what is configured already, verification where
+no member of role el4ner is there to do it, and demonstrations without a pool.
 
 P, R, F1  strict micro scores in percent: exact span and type. Every document counts, also one without entities.
 *         the F1 differs from the ensemble's, p < 0.05 (paired bootstrap over documents, not corrected for how many
@@ -157,7 +158,7 @@ def _is_experiment(options: argparse.Namespace) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--config", type=Path, default=Path("configs/starter.yaml"), help="the ensemble (default: %(default)s)")
+    add("--config", type=Path, default=Path("configs/default.yaml"), help="the ensemble (default: %(default)s)")
     add(
         "--gold", type=Path, nargs="+", metavar="FILE", help="labelled files (default: two dev sets, if they are there)"
     )

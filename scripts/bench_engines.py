@@ -3,20 +3,20 @@
     python scripts/bench_engines.py --gold FILE --pool FILE [--model smollm2-135m] [--sentences 100] [--output out/engines]
 
 The first engine (llama.cpp) runs the whole pipeline over the sentences: extraction zero-shot and with five demonstrations,
-and typing of every candidate. Its requests are recorded, and each other engine answers them, all at once. Then each engine's
-answers go through the pipeline, which asks further where they differ, and the result is scored. Every engine has a process
-of its own, and all cores. Results are kept in the output folder, and an engine that is there is not measured again.
+and typing of every candidate. Its requests are recorded, and each other engine answers them. Then each engine's answers go
+through the pipeline, which asks further where they differ, and the result is scored. Every engine has a process of its own,
+and all cores. Results are kept in the output folder, and an engine that is there is not measured again.
 
-engines   llama.cpp: the GGUF file that configurations run; transformers: plainly, one request after the other;
-          own-float32, own-bfloat16, own-int8: this project's own batched engine; vllm: a server on this machine's CPU
-          (EL4NER_VLLM_PYTHON names the interpreter that has it).
+engines   llama.cpp: the GGUF file that configurations run; vllm: a server on this machine's CPU, asked everything at once
+          (EL4NER_VLLM_PYTHON names the interpreter that has it); transformers: in float32, one request after the other,
+          answers not held to a form.
 
 sent/s    sentences a second, loading not counted.   read/s, write/s  tokens of prompts and answers over the same time.
 first ms  median time to the first token of a prompt that shares nothing with others.
 MiB       most memory that the process held (of vllm: the server's).
 lost      answers that could not be given, or were cut.
 
-About a minute an engine for 20 sentences of a model of 135 million parameters on two cores; plain Transformers take five.
+On two cores, llama.cpp takes about a minute for 20 sentences with a model of 135 million parameters.
 """
 
 import argparse

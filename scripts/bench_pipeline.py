@@ -1,25 +1,22 @@
 """Speed, memory and start-up of the pipeline on this machine, each measured in a process of its own.
 
-    python scripts/bench_pipeline.py [throughput] [memory] [startup] [precision] [--config configs/starter.yaml] [--real]
+    python scripts/bench_pipeline.py [throughput] [memory] [startup] [--config configs/default.yaml] [--real]
 
-throughput  sentences per second of the whole pipeline, all sentences at once and members batching, against the very
-            requests that reached the members asked again one at a time, member after member, each with all CPU threads
-            and without waiting for further requests: that is the models' work alone, without retrieval, prompts and
-            votes. Once with this engine, which keeps beginnings of prompts from one request to the next and drafts
-            copies, so that the ratio is what concurrency and batching bring; once plainly, by Transformers' own
-            generate(), as a script without this engine would ask. At least 4 is the aim. The first ratio depends on how
-            much slower the machine multiplies small matrices than large ones. Answers may differ where sums in another
-            order change a close one.
+throughput  sentences per second of the whole pipeline, all sentences at once, against the very requests that reached the
+            members asked again one at a time, member after member: that is the models' work alone, without retrieval,
+            prompts and votes. Members in this process run on llama.cpp either way, which keeps beginnings of prompts
+            from one request to the next, so that the ratio is what concurrency brings. It depends on how much slower the
+            machine multiplies small matrices than large ones. Answers may differ where sums in another order change a
+            close one.
 memory      resident memory of runs over 1,000 and 10,000 made-up documents: it should not grow with the corpus (within
             10 %). "peak" is the most that the process ever held, often before the first document; "end" is what it
             holds after the last one, and shows a leak sooner. Members answer at once, by a rule, because the flow is in
             question and not a model; with --real they are those of the configuration.
-precision   seconds of the pipeline with float32 and with int8 members in turns (the better of two runs each), and how
-            many entities the two have in common.
 startup     seconds from calling ``python -m el4ner.run`` on one short document to its record, and to the end.
 
-The throughput part takes sentences from ``examples/``, half English and half Chinese. Other work on the machine falsifies
-the times: the load average is printed first.
+The throughput part takes sentences from ``examples/``, half English and half Chinese. It and the startup part need the
+configuration's models (``python -m el4ner.models get NAME``). Other work on the machine falsifies the times: the load average
+is printed first.
 """
 
 import argparse
@@ -41,7 +38,7 @@ from el4ner.batch.journal import PREDICTIONS  # noqa: E402
 from el4ner.config import load_config  # noqa: E402
 from el4ner.errors import El4nerError, InputError  # noqa: E402
 
-STARTER = Path(__file__).parents[1] / "configs" / "starter.yaml"
+DEFAULT = Path(__file__).parents[1] / "configs" / "default.yaml"
 KINDS = ("texts", "choices")
 
 
@@ -50,14 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("parts", nargs="*", type=known_part, metavar="PART", help="what to measure (default: everything)")
-    add("--config", type=Path, default=STARTER, help="the ensemble")
-    add(
-        "--sentences",
-        type=int,
-        default=60,
-        metavar="N",
-        help="of the throughput and precision parts (default: %(default)s)",
-    )
+    add("--config", type=Path, default=DEFAULT, help="the ensemble")
+    add("--sentences", type=int, default=20, metavar="N", help="of the throughput part (default: %(default)s)")
     add("--sizes", type=int, nargs="+", default=[1_000, 10_000], metavar="N", help="documents of the memory part")
     add("--real", action="store_true", help="memory part: the configuration's own members")
     add("--child", type=int, help=argparse.SUPPRESS)
@@ -86,10 +77,6 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
         from pipeline_bench.memory import memory
 
         return asyncio.run(memory(config, options.child, options.real))
-    if options.parts == ["precision"]:
-        from pipeline_bench.precision import precision
-
-        return asyncio.run(precision(config, options.child))
     from pipeline_bench.throughput import throughput
 
     return asyncio.run(throughput(config, options.child))
@@ -100,14 +87,13 @@ def show_throughput(options: argparse.Namespace) -> None:
     found = in_child(options, "throughput", options.sentences)
     count, requests = found["sentences"], found["requests"]
     print(f"throughput: {count} sentences, {requests} requests")
-    for name, title in (("together", "all at once"), ("alone", "one at a time"), ("plain", "plainly")):
+    for name, title in (("together", "all at once"), ("alone", "one at a time")):
         seconds = found[f"{name}_s"]
         print(f"  {title:<16}{count / seconds:8.2f} sentences/s {seconds:9.1f} s", end="")
         print("" if name == "together" else f"  ratio {seconds / found['together_s']:.2f}")
-    shares = (100 * found[name] / requests for name in ("alike", "plain_alike"))
-    print("  answers as when all at once: {:.1f} % one at a time, {:.1f} % plainly".format(*shares))
+    print(f"  answered alike both times: {100 * found['alike'] / requests:.1f} %")
     print(f"  cores busy when all at once: {found['together_cpu_s'] / found['together_s']:.2f}")
-    parts = ", ".join(f"{found[name]:.0f} {name} in {found[name + '_s']:.1f} s" for name in KINDS)
+    parts = ", ".join(f"{found[name]:.0f} {name} in {found[name + '_s']:.1f} s" for name in KINDS if found[name])
     print(f"  one at a time: {parts}")
 
 
@@ -121,15 +107,6 @@ def show_memory(options: argparse.Namespace) -> None:
         )
     peak, end = (found[-1][name] / found[0][name] for name in ("peak_mib", "end_mib"))
     print(f"  last / first        peak {peak:7.3f}  end {end:7.3f}   (aim: at most 1.1)")
-
-
-def show_precision(options: argparse.Namespace) -> None:
-    """Measure and print the precision part."""
-    found = in_child(options, "precision", options.sentences)
-    print(f"precision: {found['sentences']} sentences")
-    for name in ("float32", "int8"):
-        print(f"  {name:<22}{found[name + '_s']:8.1f} s {found[name + '_entities']:9} entities")
-    print(f"  int8 is {found['float32_s'] / found['int8_s']:.2f} times as fast; {found['both']} entities in common")
 
 
 def show_startup(options: argparse.Namespace) -> None:
@@ -191,7 +168,6 @@ def has_content(path: Path) -> bool:
 
 SHOWN = {
     "throughput": show_throughput,
-    "precision": show_precision,
     "memory": show_memory,
     "startup": show_startup,
 }

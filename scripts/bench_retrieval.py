@@ -19,7 +19,7 @@ from el4ner.demos.embed import StaticEmbedder, Vectors
 from el4ner.demos.partition import Partition, Scored
 from el4ner.demos.ragged import Ragged
 
-EMBEDDER = Path(__file__).parents[1] / "el4ner" / "starter" / "embedder"
+EMBEDDER = Path(__file__).parents[1] / "el4ner" / "bundled" / "embedder"
 CANDIDATES = 64
 ROUNDING = 2e-6
 HEADER = "sentences   spans search       median ms   p95 ms x faster  recall  build s"

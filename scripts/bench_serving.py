@@ -1,6 +1,6 @@
 """What the pipeline makes of vLLM's servers: its throughput, and what prefix caching brings.
 
-    python scripts/bench_serving.py --cpu [--config configs/starter-vllm.yaml] [--sentences 100] [--once]
+    python scripts/bench_serving.py --cpu [--config configs/small-vllm.yaml] [--sentences 100] [--once]
 
 Starts the servers of the configuration, runs sentences of ``examples/`` (half English, half Chinese, one a document)
 through the whole pipeline, and then sends the very same requests again, all at once, by a client that only sends and
@@ -31,7 +31,7 @@ from serving_bench.servers import running, variant  # noqa: E402
 from el4ner.config import Config, load_config  # noqa: E402
 from el4ner.errors import ConfigError, El4nerError  # noqa: E402
 
-STARTER = Path(__file__).parents[1] / "configs" / "starter-vllm.yaml"
+DEFAULT = Path(__file__).parents[1] / "configs" / "small-vllm.yaml"
 WARM_UP = 4
 """Sentences before the clock starts, which the measured ones are not."""
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, or 2 with a message on standard error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--config", type=Path, default=STARTER, help="the ensemble (default: %(default)s)")
+    add("--config", type=Path, default=DEFAULT, help="the ensemble (default: %(default)s)")
     add("--sentences", type=int, default=100, metavar="N", help="sentences to measure (default: %(default)s)")
     add("--once", action="store_true", help="with prefix caching only")
     add("--running", action="store_true", help="measure servers that run already")

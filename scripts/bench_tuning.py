@@ -28,13 +28,13 @@ go_offline()
 
 import torch  # noqa: E402
 import yaml  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, Glm4Config  # noqa: E402
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
+from transformers import AutoModelForCausalLM, Glm4Config, PreTrainedTokenizerFast  # noqa: E402
 
 from el4ner import train as train_command  # noqa: E402
 from el4ner.config import bundled_path, read_yaml  # noqa: E402
 from el4ner.errors import ConfigError, El4nerError  # noqa: E402
 from el4ner.learn.estimate import Estimate  # noqa: E402
-from el4ner.starter.warm import special_ids  # noqa: E402
 
 RECIPES = Path(__file__).parents[1] / "configs" / "train"
 RECIPE, LABELS = RECIPES / "glm-4-9b-mrc.yaml", RECIPES / "shared" / "per-loc-org.yaml"
@@ -57,6 +57,7 @@ SHAPES = {
     },
 }
 GB = 1e9
+END, PAD, VOCABULARY = "<|end|>", "<|pad|>", 8000
 STATUS, CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -85,11 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_model(folder: Path, shape: dict[str, int], layers: int | None) -> int:
-    """Write a GLM-4 with random weights in 16 bits and the starter's tokenizer; returns its number of values."""
-    tokenizer = AutoTokenizer.from_pretrained(bundled_path("bundled:models/glm"))
+    """Write a GLM-4 with random weights in 16 bits and byte pairs of the pool's sentences; returns its number of values."""
+    tokenizer = byte_pairs()
     changed = {} if layers is None else {"num_hidden_layers": layers}
+    ids = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = Glm4Config(
-        **shape | changed, head_dim=128, tie_word_embeddings=False, **special_ids(tokenizer.backend_tokenizer)
+        **shape | changed, head_dim=128, tie_word_embeddings=False, pad_token_id=tokenizer.pad_token_id, **ids
     )
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
@@ -104,6 +106,24 @@ def write_model(folder: Path, shape: dict[str, int], layers: int | None) -> int:
     del model
     torch.cuda.empty_cache()  # the training has the card to itself
     return values
+
+
+def byte_pairs() -> PreTrainedTokenizerFast:
+    """A tokenizer for the bundled pool's sentences; the model's own cuts them into about as many tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    pool = bundled_path("bundled:pool.jsonl").read_text(encoding="utf-8").splitlines()
+    tokenizer.train_from_iterator([json.loads(line)["text"] for line in pool], trainer)
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in (END, PAD)])
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, padding_side="left")
+    wrapped.chat_template = (
+        "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '" + END + "' }}{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    return wrapped
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
     python scripts/experiment_mrc.py [--seeds 3] [--sets resume_zh] [--arms 'LoRA alone' ...] [--report]
 
-The ablation of Ye, Tang, Guo, Wu (2024) at the size of a small machine: adapters are trained on the training half of each set and
-scored on its dev half. Arms: demonstrations without LoRA; LoRA without demonstrations; LoRA with random, sentence-level and
-span-level demonstrations; one question a type, or all types in one call; what two demonstrations say without a model (their
-mentions that stand in the text), alone and added to what LoRA alone finds; and a CRF tagger trained from scratch on the same
-sentences. Demonstrations come from the training half; a training sentence that stands in dev as well is left out of both.
+The ablation of Ye, Tang, Guo, Wu (2024) with a small model: adapters are trained on the training half of each set (on the model's
+safetensors folder) and scored on its dev half (on its GGUF file). Arms: demonstrations without LoRA; LoRA without demonstrations;
+LoRA with random, sentence-level and span-level demonstrations; one question a type, or all types in one call; what two
+demonstrations say without a model (their mentions that stand in the text), alone and added to what LoRA alone finds; and a CRF
+tagger trained from scratch on the same sentences. Demonstrations come from the training half; a training sentence that stands in
+dev as well is left out of both.
 
 P, R, F1   strict micro scores, mean over the seeds; ± their standard deviation.
 full - it  F1 of LoRA with span-level demonstrations minus the arm's, all seeds taken together; p by bootstrap: documents, the
@@ -33,10 +34,11 @@ import yaml  # noqa: E402
 from mrc_experiment import work  # noqa: E402
 from mrc_experiment.arms import ARMS, CORPORA, Corpus  # noqa: E402
 from mrc_experiment.scores import rows_of, write_rows  # noqa: E402
-from mrc_experiment.settings import Run  # noqa: E402
+from mrc_experiment.settings import Base, Run  # noqa: E402
 from mrc_experiment.table import print_table  # noqa: E402
 from mrc_experiment.tagger import is_installed  # noqa: E402
 
+from el4ner.config import model_place  # noqa: E402
 from el4ner.errors import El4nerError, InputError  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -64,11 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def experiment(options: argparse.Namespace, corpora: Sequence[Corpus]) -> None:
     """Do the runs that are left, unless only a report is asked for, and print the table."""
     recipe = yaml.safe_load(options.recipe.read_text(encoding="utf-8"))
+    named = (options.base, Path()) if options.base else (recipe["model"], options.recipe.parent)
+    base = Base.of(model_place(*named), options.gguf)
     runs = {corpus.name: plan(corpus, options) for corpus in corpora}
     for run in [] if options.report else [run for of_set in runs.values() for run in of_set]:
         if not work.is_done(run):
             print(f"{run.corpus.name}: {run.arm.name}, seed {run.seed}", file=sys.stderr)
-            work.do(run, recipe, options.base, options.minutes, options.epochs or run.corpus.epochs)
+            work.do(run, recipe, base, options.minutes, options.epochs or run.corpus.epochs)
     done = {name: [run for run in of_set if work.is_done(run)] for name, of_set in runs.items()}
     if options.export is not None:
         for of_set in done.values():
@@ -129,15 +133,15 @@ def _by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    recipe, base = ROOT / "configs" / "train" / "mrc-experiment.yaml", ROOT / "el4ner" / "starter" / "models" / "glm"
     names = [arm.name for arm in ARMS]
-    add("--base", type=Path, default=base, metavar="DIR", help="the model that is tuned (default: the starter's glm)")
+    add("--base", metavar="MODEL", help="what is tuned: a registry name, or a folder (default: the recipe's model)")
+    add("--gguf", type=Path, metavar="FILE", help="what answers where --base is a folder: the same model's GGUF file")
     add(
         "--recipe",
         type=Path,
-        default=recipe,
+        default=ROOT / "configs" / "train" / "mrc-experiment.yaml",
         metavar="FILE",
-        help="training configuration; set and arm change data, demonstrations and batch_tokens",
+        help="training configuration; set and arm change data, demonstrations and accumulate",
     )
     add("--epochs", type=float, metavar="N", help="of each training (default: 1 over resume_zh, 3 over weibo_zh)")
     add("--minutes", type=float, default=0, metavar="M", help="at most, of each training; 0 (default): all epochs")

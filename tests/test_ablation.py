@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from el4ner.config import load_config, validate
+from el4ner.config import Config, load_config, validate
 from el4ner.members.base import Answer, Message, Request, Usage
 from el4ner.text.documents import Document
 
@@ -20,7 +20,19 @@ from ablation.scores import Block, Cost, Scores  # noqa: E402
 from ablation.table import BLOCK_WIDTH, HEAD, cells, print_table, short  # noqa: E402
 from ablation.variants import ENSEMBLE, changed, make_variants  # noqa: E402
 
-STARTER = load_config(ROOT / "configs" / "starter.yaml")
+DEFAULT = load_config(ROOT / "configs" / "default.yaml")
+SMALL = load_config(ROOT / "configs" / "small.yaml")
+
+
+def grown(config: Config) -> Config:
+    """The configuration with a third member, like the last one but for its name."""
+    return config.model_copy(
+        update={"members": (*config.members, config.members[-1].model_copy(update={"name": "third"}))}
+    )
+
+
+def rows_of(config: Config) -> dict[str, Config]:
+    return {variant.name: variant.config for variant in make_variants(config)}
 
 
 class Cache:
@@ -46,31 +58,58 @@ def ask(member, *contents):
     asyncio.run(all_of_them())
 
 
-def test_every_row_changes_one_thing_and_is_valid():
-    rows = {variant.name: variant.config for variant in make_variants(STARTER)}
-    assert next(iter(rows)) == ENSEMBLE and rows[ENSEMBLE] == STARTER
+@pytest.mark.parametrize("base", [DEFAULT, SMALL, grown(SMALL)], ids=["default", "small", "three members"])
+def test_every_row_changes_one_thing_and_is_valid(base: Config):
+    rows = rows_of(base)
+    assert next(iter(rows)) == ENSEMBLE and rows.pop(ENSEMBLE) == base
     for name, config in rows.items():
         validate(type(config), config.model_dump(), name)
-        sections = {key for key in type(config).model_fields if getattr(config, key) != getattr(STARTER, key)}
-        assert len(sections) <= 1 or (name.startswith(("alone", "without")) and sections <= {"members", "verify"})
-    assert [m.name for m in rows["alone bloom"].members] == ["bloom"] and rows["alone bloom"].verify.member is None
-    assert [m.name for m in rows["without opt"].members] == ["bloom", "qwen3", "glm"]
-    assert rows["without opt"].verify.member == "bloom"
-    assert [m.languages for m in rows["glm everywhere"].members] == [("en", "zh")] * 4
-    assert "opt everywhere" not in rows
+        sections = {key for key in type(config).model_fields if getattr(config, key) != getattr(base, key)}
+        assert len(sections) == 1 or (name.startswith(("alone", "without")) and sections <= {"members", "verify"})
+
+
+def test_rows_are_what_their_names_say():
+    rows = rows_of(DEFAULT)
+    assert [m.name for m in rows["alone qwen"].members] == ["qwen"]
+    assert [m.languages for m in rows["smollm2 everywhere"].members] == [("en", "zh")] * 2
+    assert "qwen everywhere" not in rows and "without qwen" not in rows
     assert rows["demos none"].demonstrations.method == "none"
-    assert [rows[f"shots {name}"].extract.few_shot for name in ("never", "always", "doubtful")] == [
-        False,
-        True,
-        "doubtful",
-    ]
-    assert rows["verify off"].verify.mode == "off"
+    assert [rows[f"shots {name}"].extract.few_shot for name in ("never", "always")] == [False, True]
     assert rows["vote majority"].classify.rule == "majority"
     assert not rows["pre-spans drop"].extract.keep_pre_extracted
+    small = rows_of(SMALL)
+    assert small["shots doubtful"].extract.few_shot == "doubtful" and small["verify one"].verify.mode == "one"
+    assert small["pre-spans keep"].extract.keep_pre_extracted
+
+
+def test_a_judge_that_is_left_out_is_replaced_by_one_that_can_judge():
+    names = [member.name for member in SMALL.members]
+    base = changed(grown(SMALL), "verify", mode="one", member=names[0])
+    marker = base.members[1].model_copy(update={"role": "single-pass"})
+    mixed = base.model_copy(update={"members": (base.members[0], marker, base.members[2])})
+    assert rows_of(base)[f"alone {names[1]}"].verify.member is None
+    assert rows_of(base)[f"without {names[0]}"].verify.member == names[1]
+    assert rows_of(mixed)[f"without {names[0]}"].verify.member == "third"
+
+
+def test_what_changes_nothing_has_no_row():
+    assert rows_of(DEFAULT).keys().isdisjoint({"demos span", "shots doubtful", "weights labels", "vote probability"})
+    assert not any(name.startswith("verify") for name in rows_of(DEFAULT)), "nobody is there to verify"
+    assert {"verify one", "verify all", "verify doubtful"} < rows_of(SMALL).keys()
+    hidden = {"demos", "shots", "weights", "pre-spans"}
+    without_pool = rows_of(changed(changed(SMALL, "pool", path=None), "demonstrations", method="none"))
+    assert hidden.isdisjoint(name.split()[0] for name in without_pool)
+    shown_none = rows_of(changed(SMALL, "demonstrations", method="none"))
+    assert {"demos span", "demos random"} < shown_none.keys() and "shots never" not in shown_none
+    readers = SMALL.model_copy(
+        update={"members": tuple(m.model_copy(update={"role": "mrc", "answer_format": "lines"}) for m in SMALL.members)}
+    )
+    assert {name.split()[0] for name in rows_of(readers)} & {"shots", "verify"} == set()
+    assert {"weights uniform", "pre-spans keep"} < rows_of(readers).keys()
 
 
 def test_rows_that_cannot_be_are_left_out_and_said(capsys):
-    base = changed(changed(STARTER, "demonstrations", method="sentence"), "extract", pre_extract=False)
+    base = changed(changed(SMALL, "demonstrations", method="sentence"), "extract", pre_extract=False)
     assert "demos span" not in {variant.name for variant in make_variants(base)}
     assert "demos span" in capsys.readouterr().err
 
@@ -117,7 +156,7 @@ def test_the_rule_is_as_wide_as_the_table_on_every_terminal(encoding, sign, monk
     blocks = [Block(name, 3, {ENSEMBLE: scores}, {ENSEMBLE: Cost(1.0, 2.0)}) for name in ("one", "two")]
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
-    print_table(blocks, make_variants(STARTER)[:1])
+    print_table(blocks, make_variants(DEFAULT)[:1])
     stream.flush()
     lines = stream.buffer.getvalue().decode(encoding).splitlines()
     assert lines[2] == sign * 80 and max(map(len, lines)) == 80

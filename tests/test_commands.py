@@ -13,7 +13,6 @@ from el4ner.commands import CANNOT, INTERRUPTED, run_command
 from el4ner.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-STARTER = ROOT / "configs" / "starter.yaml"
 GOLD = ROOT / "tests" / "examples" / "gold.en.jsonl"
 SECRET = "Zebulon"
 Make = Callable[[Path, Path, Path], list[str]]
@@ -59,6 +58,19 @@ def refused(name: str, capsys: pytest.CaptureFixture[str], read: Path, data: Pat
     return err
 
 
+def ensemble(folder: Path) -> Path:
+    """An ensemble of one member that answers from a file."""
+    (folder / "answers.jsonl").write_text("", encoding="utf-8")
+    content = {
+        "labels": [{"name": name, "words": {"en": name.lower()}} for name in ("PER", "LOC", "ORG")],
+        "members": [{"name": "tape", "engine": "recorded", "model": "answers.jsonl"}],
+        "pool": {"path": str(GOLD)},
+    }
+    path = folder / "ensemble.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
 def training(folder: Path, model: Path) -> Path:
     """A training configuration over the example sentences."""
     labels = [{"name": name, "words": {"en": name.lower()}} for name in ("PER", "LOC", "ORG")]
@@ -96,7 +108,7 @@ def test_a_place_that_cannot_be_written_is_named(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, request: pytest.FixtureRequest
 ):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    read = STARTER if name in CONFIGURED else GOLD
+    read = ensemble(tmp_path) if name in CONFIGURED else GOLD
     if name == "train":
         read = training(tmp_path, request.getfixturevalue("tiny_model")("qwen3"))
     assert str(tmp_path / "file") in refused(name, capsys, read, GOLD, tmp_path / "file" / "out.jsonl")

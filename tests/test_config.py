@@ -51,7 +51,7 @@ def test_every_configuration_that_ships_loads(path: Path):
 
 
 def test_some_configurations_ship():
-    assert {path.name for path in CONFIGS} >= {"starter.yaml", "el4ner-paper.yaml"}
+    assert {path.name for path in CONFIGS} >= {"default.yaml", "el4ner-paper.yaml"}
 
 
 @pytest.mark.parametrize(

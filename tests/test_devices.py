@@ -1,15 +1,11 @@
 """A device that is not here is refused before anything is read."""
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import yaml
 
 torch = pytest.importorskip("torch")
 
-from el4ner import run  # noqa: E402
 from el4ner.config import EmbedderConfig  # noqa: E402
 from el4ner.demos.embed import build_embedder  # noqa: E402
 from el4ner.devices import check_device  # noqa: E402
@@ -35,31 +31,20 @@ def with_cards(monkeypatch: pytest.MonkeyPatch, cards: int, built: bool = True) 
 )
 def test_what_is_not_here_is_refused(device: str, cards: int, built: bool, words: str, monkeypatch) -> None:
     with_cards(monkeypatch, cards, built)
-    with pytest.raises(ConfigError, match="member opt: device") as refused:
-        check_device(device, "member opt")
+    with pytest.raises(ConfigError, match="training: device") as refused:
+        check_device(device, "training")
     assert words in str(refused.value) and device in str(refused.value)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:1"])
 def test_what_is_here_is_taken(device: str, monkeypatch) -> None:
     with_cards(monkeypatch, 2)
-    check_device(device, "member opt")
+    check_device(device, "training")
 
 
 def test_the_cpu_needs_no_torch(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    check_device("cpu", "member opt")
-
-
-@pytest.mark.parametrize("mode", [[], ["--dry-run"]])
-def test_a_run_reads_no_document_first(mode, tiny_model: Callable[..., Path], tmp_path, monkeypatch, capsys) -> None:
-    with_cards(monkeypatch, 0)
-    member = {"name": "big", "engine": "local", "model": str(tiny_model("opt")), "device": "cuda"}
-    labels = [{"name": "PER", "words": {"en": "person"}}]
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump({"labels": labels, "members": [member]}))
-    words = ["--config", tmp_path / "c.yaml", "--input", tmp_path / "none.txt", "--output", tmp_path / "out", *mode]
-    assert run.main([*map(str, words)]) == 2
-    assert "el4ner.run: member big: device cuda: PyTorch finds no card" in capsys.readouterr().err
+    check_device("cpu", "training")
 
 
 def test_an_embedder_needs_its_device_too(tmp_path, monkeypatch) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -20,14 +23,17 @@ import experiment_mrc  # noqa: E402
 from mrc_experiment.arms import ARMS, CORPORA, FULL, Arm  # noqa: E402
 from mrc_experiment.copier import write_copied  # noqa: E402
 from mrc_experiment.scores import Row, rows_of  # noqa: E402
-from mrc_experiment.settings import Run, ensemble, training  # noqa: E402
+from mrc_experiment.settings import Base, Run, ensemble, training  # noqa: E402
 from mrc_experiment.table import line_of  # noqa: E402
 from mrc_experiment.tagger import entities_of, features, is_installed, tags  # noqa: E402
 
 from el4ner.config import parse_config  # noqa: E402
+from el4ner.errors import ConfigError  # noqa: E402
 from el4ner.learn.config import load_train_config  # noqa: E402
 from el4ner.text.documents import Document  # noqa: E402
 from el4ner.text.spans import Entity  # noqa: E402
+from tests.members.tiny_gguf import CHATML, CONTROL, VOCABULARY, write_gguf_of  # noqa: E402
+from tests.models.tiny_gguf import byte_letters  # noqa: E402
 
 SENTENCES = ["林晓梅任海风公司经理。", "她是汉族，本科学历。", "王大海在青岛工作，任会计。", "他们没有见到任何人。"]
 NAMES = {
@@ -61,10 +67,32 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A tiny Qwen2 as a folder and as a GGUF file, with one token a byte."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(5)
+    config = Qwen2Config(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=2048, initializer_range=0.2, tie_word_embeddings=False,
+        bos_token_id=None, eos_token_id=CONTROL["<|im_end|>"], pad_token_id=None,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    tokens = {token: number for number, token in enumerate([*byte_letters(), *CONTROL, "th"])}
+    tokenizer = Tokenizer(models.BPE(vocab=tokens, merges=[("t", "h")]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in CONTROL])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=CHATML
+    ).save_pretrained(folder)
+    return Base.of(str(folder), write_gguf_of(model, folder.with_suffix(".gguf")))
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     content = yaml.safe_load((ROOT / "configs" / "train" / "mrc-experiment.yaml").read_text(encoding="utf-8"))
-    content["optimisation"] |= {"max_length": 250, "max_steps": 2}
+    content["optimisation"] |= {"max_length": 1500, "max_steps": 2}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -74,10 +102,11 @@ Words = Callable[..., list[str]]
 
 
 @pytest.fixture
-def words(data: Path, recipe: Path, tiny_model: Callable[..., Path], tmp_path: Path) -> Words:
+def words(data: Path, recipe: Path, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Words:
     """The command's words for one short training of each arm into ``out``, and more of them."""
-    base, output = tiny_model("glm4"), tmp_path / "out"
-    given = {"data-root": data, "recipe": recipe, "base": base, "output": output, "minutes": 0, "epochs": 1, "seeds": 1}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = {"data-root": data, "recipe": recipe, "output": tmp_path / "out", "minutes": 0, "epochs": 1, "seeds": 1}
+    given |= {"base": base.weights, "gguf": base.file}
     always = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     return lambda *more: [*always, "--samples", "50", *more]
 
@@ -142,20 +171,28 @@ def test_training_and_ensemble_ask_and_show_alike(arm: Arm, recipe: Path, tmp_pa
     run = run_of(arm, tmp_path)
     (tmp_path / "train.jsonl").write_text(json.dumps(record(1, SENTENCES[0])) + "\n")
     given = yaml.safe_load(recipe.read_text())
-    content = ensemble(run, given, tmp_path / "base")
-    config = parse_config(content, base=tmp_path)
+    model = Base.of(given["model"])
+    config = parse_config(ensemble(run, given, model), base=tmp_path)
     (member,) = config.members
     assert member.role == "mrc" and (member.adapter is not None) == (arm.tuned or arm.based_on is not None)
     path = tmp_path / "t.yaml"
-    path.write_text(yaml.safe_dump(training(run, given, tmp_path / "base", 5, 2)))
+    path.write_text(yaml.safe_dump(training(run, given, model, 5, 2)))
     learnt = load_train_config(path)
     assert learnt.demonstrations == config.demonstrations and learnt.demonstrations.method == arm.shown
     assert learnt.mrc == config.mrc.model_copy(update={"lookup": 0}) and config.mrc.lookup == 2 * arm.adds
     assert (learnt.mrc.types_per_call > 1) == arm.joint
+    assert learnt.model == member.model == "qwen2.5-coder-0.5b"
     assert learnt.labels == config.labels and learnt.prompt_style == member.prompt_style
     assert (learnt.optimisation.max_minutes, learnt.optimisation.epochs, learnt.seed) == (5, 2, 7)
-    assert learnt.optimisation.batch_tokens == (768 if arm.shown == "none" else 2048)
+    assert learnt.optimisation.accumulate == (1 if arm.shown == "none" else 3)
     assert learnt.evaluation.fraction == 0
+
+
+def test_a_base_is_a_name_or_a_folder_with_its_gguf_file(tmp_path: Path):
+    assert Base.of("smollm2-135m") == Base("smollm2-135m", "smollm2-135m")
+    assert Base.of("/models/base", tmp_path / "base.gguf") == Base("/models/base", str(tmp_path / "base.gguf"))
+    with pytest.raises(ConfigError, match="name that file with --gguf"):
+        Base.of("/models/base")
 
 
 def test_the_arms_are_those_of_the_paper_and_what_a_user_would_train():

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import yaml
 
-from el4ner.config import LabelConfig, parse_config
+from el4ner.config import LabelConfig, parse_config, read_yaml, validate, with_files
+from el4ner.learn.config import TrainConfig
+from el4ner.models.registry import registry
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "mrc.md").read_text(encoding="utf-8"), re.DOTALL)
+TEXT = (ROOT / "docs" / "mrc.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_label_is_one():
@@ -16,12 +19,17 @@ def test_the_label_is_one():
     assert LabelConfig.model_validate(label).question("zh").endswith("？")
 
 
-def test_the_starter_has_the_member_that_is_shown():
-    shown = yaml.safe_load(BLOCKS[1])
-    starter = yaml.safe_load((ROOT / "configs" / "starter.yaml").read_text(encoding="utf-8"))
-    (member,) = shown["members"]
-    (reader,) = (m for m in starter["members"] if m.get("role") == "mrc")
-    assert member.items() <= reader.items() and shown["mrc"].items() <= starter["mrc"].items()
+def test_the_local_member_that_is_shown_loads(tmp_path: Path):
+    content = yaml.safe_load(BLOCKS[1]) | {"labels": str(ROOT / "configs" / "labels" / "resume.yaml")}
+    (reader,) = parse_config(content, base=tmp_path / "configs").members
+    assert (reader.engine, reader.role) == ("local", "mrc") and reader.model in registry()
+    assert reader.adapter == str(tmp_path / "out" / "trained" / "qwen-mrc")
+
+
+def test_the_recipes_that_are_named_are_there():
+    for name in re.findall(r"`(\S+-mrc\.yaml|configs/train/\S+\.yaml)`", TEXT):
+        path = ROOT / "configs" / "train" / name.removeprefix("configs/train/")
+        assert validate(TrainConfig, with_files(read_yaml(path), path.parent, ["labels"]), name).tasks.mrc > 0
 
 
 def test_the_chinese_ensemble_loads_with_the_member_that_is_commented_out_in_it():

@@ -78,11 +78,11 @@ def test_a_torch_that_is_there_is_kept(run) -> None:
 
 
 def test_setup_says_sizes_and_installs_the_extras_under_the_constraints(run) -> None:
-    said, installs = run("setup.sh", "test", "names", PIP_ARGS="--no-cache-dir", STUB_OFFERS=f"{VERSION}+cpu")
-    assert "350 MB to download, 1600 MB on disk" in said and "test,names: 440 and 1965 MB" in said
-    assert installs[0].endswith(f"torch=={VERSION}+cpu") and installs[1].endswith("-e .[test,names]")
+    said, installs = run("setup.sh", "test", "plots", PIP_ARGS="--no-cache-dir", STUB_OFFERS=f"{VERSION}+cpu")
+    assert "350 MB to download, 1600 MB on disk" in said and "test,plots: 410 and 1835 MB" in said
+    assert installs[0].endswith(f"torch=={VERSION}+cpu") and installs[1].endswith("-e .[test,plots]")
     assert all("-c constraints.txt --no-cache-dir" in install for install in installs[1:])
-    assert run("setup.sh", "test", "names") == ("", [])
+    assert run("setup.sh", "test", "plots") == ("", [])
 
 
 def test_cuda_is_a_flag_that_the_environment_remembers(run) -> None:

@@ -1,14 +1,20 @@
-"""Models of a few thousand random weights in the starter's three architectures, with tokenizers made for our own sentences."""
+"""Models of a few thousand random weights in several architectures, with a tokenizer made for our own sentences."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM as Causal
-from transformers import BloomConfig, Glm4Config, GPT2Config, OPTConfig, PretrainedConfig, Qwen3Config
+from transformers import BloomConfig, Glm4Config, GPT2Config, PretrainedConfig, PreTrainedTokenizerFast, Qwen3Config
 
-from el4ner.starter.tokenizers import END, PAD, byte_pairs, cased_word_pieces, uncased_word_pieces, wrap
+END, PAD, USER, ASSISTANT = "<|end|>", "<|pad|>", "<|user|>", "<|assistant|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ message['content'] + '" + END + "' }}"
+    "{% else %}{{ '" + USER + "' + message['content'] + '" + ASSISTANT + "' }}{% endif %}"
+    "{% endfor %}"
+)
 
 SENTENCES = [
     "Mira Solberg opened a bakery in Tromso last May .",
@@ -25,8 +31,8 @@ SPREAD = 0.4
 
 
 def save_tiny(name: str, folder: Path, seed: int = 1) -> Path:
-    """Write a random model with its tokenizer to ``folder``; ``name`` is opt, bloom, qwen3, glm4 or gpt2."""
-    tokenizer = _tokenizer(name)
+    """Write a random model with its tokenizer to ``folder``; ``name`` is bloom, qwen3, glm4 or gpt2."""
+    tokenizer = byte_pairs(SENTENCES, 420)
     ids = {"bos_token_id": tokenizer.token_to_id(END), "eos_token_id": tokenizer.token_to_id(END)}
     config = _config(name, tokenizer.get_vocab_size(), pad_token_id=tokenizer.token_to_id(PAD), **ids)
     torch.manual_seed(seed)
@@ -35,26 +41,29 @@ def save_tiny(name: str, folder: Path, seed: int = 1) -> Path:
     return folder
 
 
-def _tokenizer(name: str) -> Tokenizer:
-    if name == "opt":
-        return uncased_word_pieces(SENTENCES, _vocabulary(), 300)
-    return byte_pairs(SENTENCES, 420) if name in ("qwen3", "glm4") else cased_word_pieces(SENTENCES, 300)
+def byte_pairs(texts: list[str], size: int) -> Tokenizer:
+    """Byte pairs as GPT-2 and its heirs have them, learnt from ``texts``."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size - 4, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in (END, PAD, USER, ASSISTANT)])
+    return tokenizer
 
 
-def _vocabulary() -> dict[str, int]:
-    text = " ".join(SENTENCES)
-    letters = "abcdefghijklmnopqrstuvwxyz.,:=[]<>|" + "".join(c for c in text if ord(c) > 127)
-    words = sorted({word.lower() for word in text.split() if word.isascii()})
-    pieces = ["[UNK]", *letters, *(f"##{letter}" for letter in letters if letter.isalpha()), *words]
-    return {piece: row for row, piece in enumerate(dict.fromkeys(pieces))}
+def wrap(tokenizer: Tokenizer, max_positions: int) -> PreTrainedTokenizerFast:
+    """The tokenizer as Transformers and vLLM load it, with its chat template."""
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, padding_side="left", model_max_length=max_positions,
+        additional_special_tokens=[USER, ASSISTANT], clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    wrapped.chat_template = CHAT_TEMPLATE
+    return wrapped
 
 
 def _config(name: str, size: int, **ids: Any) -> PretrainedConfig:
-    if name == "opt":
-        return OPTConfig(
-            vocab_size=size, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=2, dropout=0.0,
-            max_position_embeddings=CONTEXT, word_embed_proj_dim=16, do_layer_norm_before=False, init_std=SPREAD, **ids,
-        )  # fmt: skip
     if name == "bloom":
         return BloomConfig(
             vocab_size=size, hidden_size=32, n_layer=2, n_head=2, seq_length=CONTEXT, initializer_range=SPREAD,

@@ -42,7 +42,7 @@ class LabelConfig(Section):
 class ServeConfig(Section):
     """How a member is served by vLLM on this machine; without it, its endpoint is served by somebody else."""
 
-    model: str = Field(description="Folder of the weights (safetensors), bundled:NAME, or a name of el4ner.models.")
+    model: str = Field(description="Folder of the weights (safetensors), or a name of el4ner.models.")
     adapter: str | None = Field(default=None, description="Folder of a LoRA adapter to put on the model.")
     context: int = Field(default=4096, ge=128, description="Longest prompt and answer together, in tokens.")
     concurrency: int | None = Field(
@@ -104,12 +104,12 @@ class MemberConfig(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Its name in votes and reports.")
     engine: Literal["local", "http", "recorded"] = Field(
-        description="local: a model in this process. http: a server (vLLM, llama.cpp, Ollama, any that is OpenAI-compatible). "
+        description="local: llama.cpp in this process. http: a server (vLLM, llama.cpp, Ollama, any that is OpenAI-compatible). "
         "recorded: answers from a file."
     )
     model: str = Field(
-        description="local: a GGUF file, a model folder, bundled:NAME, or a name of el4ner.models. http: the served model name. "
-        "recorded: the JSONL file of answers."
+        description="local: a GGUF file, or a name of el4ner.models. http: the served model name. recorded: the JSONL file of "
+        "answers."
     )
     role: Literal["el4ner", "single-pass", "mrc"] = Field(
         default="el4ner",
@@ -120,7 +120,7 @@ class MemberConfig(Section):
     revision: str | None = Field(default=None, description="Revision of the weights; part of the cache key.")
     adapter: str | None = Field(
         default=None,
-        description="local: folder of a PEFT adapter to put on the model; a LoRA where that is a GGUF file.",
+        description="local: folder of a LoRA adapter (PEFT's format) to put on the model.",
     )
     endpoint: str | None = Field(
         default=None, description="http: base URL, with or without /v1, for instance http://127.0.0.1:8001/v1."
@@ -144,16 +144,6 @@ class MemberConfig(Section):
     )
     languages: tuple[Language, ...] = Field(
         default=("en", "zh"), description="Windows of other languages are not sent to it."
-    )
-    device: str = Field(default="cpu", description="local: cpu, cuda or cuda:N.")
-    dtype: Literal["float32", "bfloat16", "float16", "int8"] = Field(
-        default="float32",
-        description="local: precision of the weights; int8: linear layers in 8 bits, on the CPU alone; a little faster, and an "
-        "answer may differ from that in float32.",
-    )
-    batch_tokens: int = Field(default=4096, ge=64, description="local: most tokens in one batch.")
-    prefix_cache_mib: int = Field(
-        default=128, ge=0, description="local: memory for beginnings of prompts that were read before, in MiB; 0: none."
     )
     constrain: bool | Literal["choices"] = Field(
         default=True,
@@ -191,8 +181,6 @@ class MemberConfig(Section):
 
     @model_validator(mode="after")
     def _engine_fields(self) -> "MemberConfig":
-        if self.dtype == "int8" and self.device != "cpu":
-            raise ValueError("dtype int8 works on the CPU alone; on a GPU use float16 or bfloat16")
         if any(weight <= 0 for weight in self.weight.values()):
             raise ValueError("weight must be above 0; leave a language out of languages instead")
         if self.engine == "http" and not self.endpoint:

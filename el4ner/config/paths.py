@@ -8,12 +8,12 @@ from el4ner.config.ensemble import Config
 from el4ner.config.members import MemberConfig, ServeConfig
 
 BUNDLED = "bundled:"
-"""Prefix of paths that lie inside the package, for instance ``bundled:models/opt``."""
+"""Prefix of paths that lie inside the package, for instance ``bundled:pool.jsonl``."""
 
 
 def bundled_path(name: str) -> Path:
-    """Where something that ships inside the package lies, for instance ``bundled:models/opt``."""
-    return Path(el4ner.__file__).parent / "starter" / name.removeprefix(BUNDLED)
+    """Where something that ships inside the package lies, for instance ``bundled:pool.jsonl``."""
+    return Path(el4ner.__file__).parent / "bundled" / name.removeprefix(BUNDLED)
 
 
 def absolute_path(path: str, base: Path) -> str:

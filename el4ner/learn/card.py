@@ -60,7 +60,7 @@ def tuned_on(config: TrainConfig) -> Tuned:
     if tasks.extract or tasks.classify or tasks.verify:
         spoken = spoken | {prompts.words(language) for language in texts}
     words = {label.word(language) for labels in _label_sets(config) for label in labels for language in spoken}
-    return Tuned(config.prompt_style, tuple(sorted(words)), tasks.episodes > 0, general=_is_general(config))
+    return Tuned(config.prompt_style, tuple(sorted(words)), _is_general(config))
 
 
 def _is_general(config: TrainConfig) -> bool:

@@ -19,14 +19,18 @@ from el4ner.config import (
     with_files,
 )
 from el4ner.errors import ConfigError
+from el4ner.learn.marked import SUFFIX as MARKED
+from el4ner.learn.marked import read_marked
 
 
 class DataConfig(Section):
     """One labelled file to learn from."""
 
     path: str = Field(
-        description="JSONL or CoNLL file; relative to the data root if one is given, else to the configuration."
+        description="JSONL or CoNLL file; relative to the data root if one is given, else to the configuration. A .marks file "
+        "(relative to the configuration) holds label sets with their languages, labels and sentences; each becomes an item."
     )
+    section: str | None = Field(default=None, description="One set of a .marks file; null: all of them.")
     language: Language = Field(description="en or zh.")
     map: dict[str, str] = Field(
         default_factory=dict,
@@ -78,13 +82,6 @@ class TaskConfig(Section):
         ge=0,
         le=1,
         description="Share of their conversations without demonstrations; for mrc, of the sentences.",
-    )
-    episodes: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="mrc: share of the sentences that are asked about made-up types with random words, which only the "
-        "demonstrations explain: it teaches to read them. Chinese needs the package jieba (pip install '.[names]').",
     )
 
     def only(self, task: str) -> "TaskConfig":
@@ -169,13 +166,13 @@ class OptimisationConfig(Section):
     )
     share_prefix: bool = Field(
         default=False,
-        description="Questions about one sentence read it once: half of the tokens for the starter's prompts. Needs a model "
+        description="Questions about one sentence read it once: fewer tokens where there are several. Needs a model "
         "without sliding window or recurrence, and no gradient_checkpointing.",
     )
     pack_rows: bool = Field(
         default=False,
         description="With share_prefix: several sentences side by side in long rows, so that nothing is padded. "
-        "Needs a model that takes positions (all but Bloom).",
+        "Needs a model that takes positions.",
     )
     compile: bool = Field(
         default=False,
@@ -214,8 +211,8 @@ class TrainConfig(Section):
     """The whole configuration of a training run."""
 
     model: str = Field(
-        description="Folder of the causal language model to tune, relative to the configuration; bundled:models/NAME; or a name "
-        "of el4ner.models."
+        description="Folder of the causal language model to tune, relative to the configuration; or a name of "
+        "el4ner.models."
     )
     output: str = Field(description="Folder for the tuned model (or adapter) and its card; relative as well.")
     title: str = Field(default="", description="Name on the model card.")
@@ -259,13 +256,6 @@ class TrainConfig(Section):
             raise ValueError(
                 "evaluation.patience needs held-out sentences; raise evaluation.fraction, or set patience: 0"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _shows_episodes(self) -> "TrainConfig":
-        k = self.demonstrations.k if self.mrc.k is None else self.mrc.k
-        if self.tasks.episodes and (self.demonstrations.method == "none" or not k):
-            raise ValueError("tasks.episodes needs demonstrations; set demonstrations.method and mrc.k, or episodes: 0")
         return self
 
     @model_validator(mode="after")
@@ -344,7 +334,25 @@ def _with_label_files(raw: Any, base: Path) -> Any:
     if not isinstance(raw, dict):
         return raw
     if isinstance(raw.get("data"), list):
-        raw = raw | {"data": [with_files(item, base, ["labels"]) for item in raw["data"]]}
+        raw = raw | {
+            "data": [each for item in raw["data"] for each in _marked_sets(with_files(item, base, ["labels"]), base)]
+        }
     if isinstance(raw.get("schemas"), dict):
         raw = raw | {"schemas": with_files(raw["schemas"], base, ["distractors", "synonyms"])}
     return raw
+
+
+def _marked_sets(item: Any, base: Path) -> list[Any]:
+    """An item of the data; one for each label set where it names a file of marked sentences."""
+    path = item.get("path") if isinstance(item, dict) else None
+    if not isinstance(path, str) or not path.endswith(MARKED):
+        return [item]
+    place, wanted = (base / path).resolve(), item.get("section")
+    sets = read_marked(place)
+    if wanted is not None and wanted not in [one.name for one in sets]:
+        raise ConfigError(f"{place} has no set {wanted}; it has: {', '.join(one.name for one in sets)}")
+    return [
+        item | {"path": str(place), "section": one.name, "language": one.language, "labels": one.labels}
+        for one in sets
+        if wanted in (None, one.name)
+    ]

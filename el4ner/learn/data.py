@@ -1,13 +1,14 @@
 """Labelled sentences for training: read, mapped to the label set, repeated or thinned, split."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from el4ner.config import LabelConfig, Language
 from el4ner.errors import InputError
 from el4ner.learn.config import DataConfig
+from el4ner.learn.marked import read_marked
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
 from el4ner.text.spans import Entity
@@ -41,7 +42,7 @@ def read_sentences(data: Sequence[DataConfig]) -> list[Sentence]:
     sentences = [
         Sentence(_mapped(document, item), item.language, item.repeat, frozenset(item.map.values()) or None, item.labels)
         for item in data
-        for document in read_labelled(Path(item.path))
+        for document in _documents(item)
         if document.text.strip()
     ]
     if not sentences:
@@ -56,6 +57,13 @@ def split(sentences: Sequence[Sentence], fraction: float, seed: int) -> tuple[li
     held_out = set(texts[: round(len(texts) * fraction)])
     train = [s for s in sentences if s.document.text not in held_out]
     return train, [s for s in sentences if s.document.text in held_out]
+
+
+def _documents(item: DataConfig) -> Iterable[Document]:
+    """The labelled sentences of a file, or of one set of a file of marked sentences."""
+    if item.section is None:
+        return read_labelled(Path(item.path))
+    return next(one.documents for one in read_marked(Path(item.path)) if one.name == item.section)
 
 
 def _mapped(document: Document, item: DataConfig) -> Document:

@@ -8,9 +8,8 @@ from functools import partial
 from typing import Any
 
 from el4ner.errors import ModelError
-from el4ner.members.engine import special_tokens
-from el4ner.members.loading import template_of
 from el4ner.members.neutralise import neutralise
+from el4ner.prompts.chat import ChatTemplate
 from el4ner.prompts.messages import Message
 
 log = logging.getLogger(__name__)
@@ -135,6 +134,33 @@ class Encoder:
                 text: (one.ids, partial(getattr, one, "offsets")) for text, one in zip(different, found, strict=True)
             }
         return {text: (self._tokenizer(text, add_special_tokens=False)["input_ids"], list) for text in different}
+
+
+def special_tokens(tokenizer: Any) -> list[str]:
+    """Control tokens of a tokenizer, sorted: what must be made harmless wherever it stands in a text."""
+    return sorted({str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special})
+
+
+def template_of(tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> ChatTemplate:
+    """How conversations with a tokenizer's model are written: by its chat template, or plainly where it has none.
+
+    Args:
+        tokenizer: of Transformers.
+        arguments: further variables of the template.
+
+    Raises:
+        ModelError: the template is no valid Jinja, or there are several and none is the default.
+    """
+    source = tokenizer.chat_template or None
+    if isinstance(source, dict):
+        if "default" not in source:
+            raise ModelError(
+                f"the tokenizer has the chat templates {', '.join(sorted(source))}; call one of them default"
+            )
+        source = source["default"]
+    bos = tokenizer.bos_token_id
+    puts_bos = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+    return ChatTemplate(source, tokenizer.bos_token, tokenizer.eos_token, arguments, puts_bos=puts_bos)
 
 
 def _after_spaces(text: str, at: int) -> int:

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from el4ner.errors import ConfigError, ModelError
-from el4ner.members.loading import load
 from el4ner.members.tuned import read_tuned, write_tuned
 from el4ner.models.weights import check_adapter_folder, check_model_folder
 
@@ -32,7 +33,7 @@ def merge(adapter: Path, output: Path, base: Path | None = None, dtype: str | No
         raise ConfigError(f"{output} holds a model already; give another --output")
     base = base or _named_base(adapter)
     check_model_folder(base)
-    tokenizer, model = load(base, adapter, "cpu", dtype or _stored(base))
+    tokenizer, model = _merged(base, adapter, dtype or _stored(base))
     output.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(output, safe_serialization=True)
     tokenizer.save_pretrained(output)
@@ -55,3 +56,37 @@ def _stored(base: Path) -> str:
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
     return stored if isinstance(getattr(torch, stored, None), torch.dtype) else "float32"
+
+
+def _merged(folder: Path, adapter: Path, dtype: str) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder, the adapter merged into it."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder} cannot be loaded ({type(error).__name__}); check that the download is complete"
+        ) from error
+    return tokenizer, _with_adapter(model, adapter)
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    from peft import PeftConfig, PeftModel
+
+    try:
+        tuned = PeftModel(model, PeftConfig.from_pretrained(adapter))
+        lacking = tuned.load_adapter(adapter, "default").missing_keys
+        merged = tuned.merge_and_unload()
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{adapter} cannot be put on this model ({type(error).__name__}); give an adapter that was tuned on it"
+        ) from error
+    if lacking:  # PEFT would only warn, and the base model would answer
+        raise ModelError(f"{adapter} lacks {len(lacking)} of the tensors that it names; fetch or train it again")
+    return merged

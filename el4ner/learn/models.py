@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from el4ner.errors import ConfigError, ModelError
 from el4ner.learn.config import TrainConfig
-from el4ner.members.prefixes import can_share
+from el4ner.learn.prefixes import can_share
 
 
 def load_tokenizer(folder: str) -> Any:

@@ -9,7 +9,6 @@ from el4ner.errors import ConfigError
 from el4ner.learn.batches import Batches
 from el4ner.learn.config import TrainConfig
 from el4ner.learn.data import Sentence, read_sentences, split
-from el4ner.learn.episodes import Episodes
 from el4ner.learn.examples import ExampleMaker, plan_epochs
 from el4ner.learn.questions import QuestionMaker, Retrieve
 from el4ner.learn.retrieval import build_retrieves
@@ -70,7 +69,7 @@ def _batches(
 ) -> Batches:
     retrieve, for_questions = retrieves
     shows, o = config.demonstrations.method != "none", config.optimisation
-    questions = _questions(config, for_questions, part)
+    questions = _questions(config, for_questions)
     maker = ExampleMaker(
         part,
         Prompts(config.prompt_style, config.labels, config.none_words),
@@ -100,7 +99,7 @@ def _batches(
     return made
 
 
-def _questions(config: TrainConfig, retrieve: Retrieve, part: Sequence[Sentence]) -> QuestionMaker | None:
+def _questions(config: TrainConfig, retrieve: Retrieve) -> QuestionMaker | None:
     if not config.tasks.mrc:
         return None
     k = config.demonstrations.k if config.mrc.k is None else config.mrc.k
@@ -112,6 +111,4 @@ def _questions(config: TrainConfig, retrieve: Retrieve, part: Sequence[Sentence]
         marked=config.mrc.answers == "marked",
     )
     shown = 0 if config.demonstrations.method == "none" else k
-    if config.tasks.episodes:
-        return Episodes(questions, retrieve, shown, config.tasks.episodes, part)
     return QuestionMaker(questions, retrieve, shown)

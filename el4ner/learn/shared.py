@@ -1,7 +1,6 @@
 """Batches whose examples share what they have in common: the questions about one sentence read it once.
 
-The starter's training examples cost half of the tokens that way, padding included; each question still sees the sentence and
-itself alone, as at inference.
+Each question still sees the sentence and itself alone, as at inference.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from el4ner.learn.encode import IGNORE, Encoded
-from el4ner.members.prefixes import common_prefix, extend, read_prefixes, unwrapped
+from el4ner.learn.prefixes import common_prefix, extend, read_prefixes, unwrapped
 
 SHORT_TAIL = 8
 """Continuations of up to so many tokens are padded together; above, those up to twice, four times ... as long are."""

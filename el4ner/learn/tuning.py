@@ -24,9 +24,8 @@ from el4ner.learn.budget import TimeBudget
 from el4ner.learn.config import LoraConfig, TrainConfig
 from el4ner.learn.encode import IGNORE
 from el4ner.learn.models import device_of
+from el4ner.learn.prefixes import RESCALES_LOGITS, unwrapped
 from el4ner.learn.shared import shared_logits
-from el4ner.members.bloom import fuse_bloom
-from el4ner.members.prefixes import RESCALES_LOGITS, unwrapped
 
 log = logging.getLogger(__name__)
 _CHECKPOINTING = (
@@ -147,7 +146,6 @@ def tune(
     Raises:
         ModelError: the loss is no number, so the weights are spoilt.
     """
-    fuse_bloom(model)
     if config.optimisation.compile:
         unwrapped(model).base_model.compile()
     o = config.optimisation

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 from el4ner.config import Config, MemberConfig
-from el4ner.devices import check_device
 from el4ner.members.base import Member
 from el4ner.members.cache import CachedMember
 from el4ner.members.gguf import GgufMember
@@ -23,8 +22,8 @@ def build_members(config: Config, meter: Meter, store: AnswerStore | None = None
     """The members by name, in the configuration's order.
 
     Raises:
-        ConfigError: an endpoint, a key or a device is not usable, or tuned members are asked about labels they never saw.
-        ModelError: a model folder cannot be used.
+        ConfigError: an endpoint or a key is not usable, or tuned members are asked about labels they never saw.
+        ModelError: a model cannot be used.
     """
     config = _with_files(config)
     check_labels(config)
@@ -75,10 +74,4 @@ def _engine(member: MemberConfig, config: Config, meter: Meter, outages: Outages
         return HttpMember(member, allow_hosts=config.allow_hosts, outages=outages, key_file=key_file, report=report)
     if member.engine == "recorded":
         return RecordedMember(member.name, Path(member.model))
-    if Path(member.model).suffix == ".gguf":
-        return GgufMember(member, turns)
-    check_device(member.device, f"member {member.name}")
-    from el4ner.members.local import LocalMember, cpu_threads
-
-    on_cpu = sum(other.engine == "local" and other.device == "cpu" for other in config.members)
-    return LocalMember(member, threads=cpu_threads(on_cpu) if member.device == "cpu" else 0)
+    return GgufMember(member, turns)

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from el4ner.config import MemberConfig
-from el4ner.errors import ConfigError
+from el4ner.errors import ModelError
 from el4ner.members.base import Answer, Choice, Request
 from el4ner.members.endpoint import Endpoint, RetryPolicy
 from el4ner.members.gguf_adapter import check_adapter, converted
@@ -32,19 +32,18 @@ class GgufMember:
         turns: shared by the members of this process, so that one computes at a time.
 
     Raises:
-        ConfigError: the configuration asks for a device that this engine has not.
-        ModelError: the file is no GGUF file, or the adapter does not fit it.
+        ModelError: the model is no GGUF file, or the adapter does not fit it.
     """
 
     def __init__(self, config: MemberConfig, turns: Turns) -> None:
-        if config.device != "cpu":
-            raise ConfigError(
-                f"member {config.name}: engine local runs GGUF files on the CPU; for a GPU serve the model with vLLM or "
-                "llama.cpp and use engine: http, or delete device"
-            )
         self.name = config.name
         self._config = config
         self._path = Path(config.model)
+        if self._path.is_dir():
+            raise ModelError(
+                f"member {config.name}: {self._path} is a folder, and engine local runs GGUF files; take the model's GGUF file, "
+                "or serve the folder with vLLM (engine: http with a section serve)"
+            )
         self._adapter = Path(config.adapter) if config.adapter else None
         self._turns = turns
         self._header: GgufHeader = read_header(self._path)

@@ -30,13 +30,11 @@ class Tuned:
     Attributes:
         prompt_style: of its prompts.
         words: what the labels were called in them, in all languages; sorted.
-        episodes: whether it also learnt made-up types that demonstrations explain, and so reads those of labels it never saw.
         general: whether it learnt to read label sets by their definitions.
     """
 
     prompt_style: str
     words: tuple[str, ...]
-    episodes: bool = False
     general: bool = False
 
     def knows(self, word: str) -> bool:
@@ -76,7 +74,7 @@ def check_labels(config: Config) -> None:
     refused: list[str] = []
     for member in config.members:
         tuned = None if member.any_labels else read_tuned(*_weights(member))
-        if tuned is None or _explained_by_demonstrations(tuned, member, config):
+        if tuned is None:
             continue
         unknown = _unknown(tuned, member, config)
         if not tuned.general and any(not explained for explained in unknown.values()):
@@ -88,8 +86,8 @@ def check_labels(config: Config) -> None:
         raise ConfigError(
             "members are asked about labels that their tuning never showed, in prompts that do not define them:\n"
             + "".join(f"  - {line}\n" for line in refused)
-            + "Such members find nothing. Take instruction-tuned models with prompt_style: full and a definition of each label "
-            "(configs/small.yaml), or tune these on your labels (python -m el4ner.train); any_labels: true asks all the same"
+            + "Such members find nothing. Take members that read any label set (configs/default.yaml), or tune these on your "
+            "labels (python -m el4ner.train); any_labels: true asks all the same"
         )
 
 
@@ -135,13 +133,6 @@ def _languages(member: MemberConfig, config: Config) -> list[Language]:
     return list(dict.fromkeys(prompts.words(language) for language in texts))
 
 
-def _explained_by_demonstrations(tuned: Tuned, member: MemberConfig, config: Config) -> bool:
-    """Whether the member learnt to read labels from demonstrations, and its questions come with some."""
-    shown = config.demonstrations.k if config.mrc.k is None else config.mrc.k
-    demonstrates = bool(shown) and config.demonstrations.method != "none" and config.pool.path is not None
-    return tuned.episodes and member.role == "mrc" and demonstrates
-
-
 def _defines(member: MemberConfig) -> bool:
     """Whether the member's prompts hold definitions of the labels: found out by rendering one."""
     labels = [LabelConfig(name="X", words={"en": "x"}, definitions={"en": _PROBE})]
@@ -158,8 +149,7 @@ def _together(notes: Sequence[Tuned]) -> Tuned | None:
     if not notes:
         return None
     words = sorted({word for note in notes for word in note.words})
-    episodes, general = any(note.episodes for note in notes), any(note.general for note in notes)
-    return Tuned(notes[-1].prompt_style, tuple(words), episodes, general)
+    return Tuned(notes[-1].prompt_style, tuple(words), any(note.general for note in notes))
 
 
 def _read(file: Path) -> Tuned:
@@ -167,8 +157,8 @@ def _read(file: Path) -> Tuned:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise ValueError
-        words, general = tuple(map(str, content["words"])), bool(content.get("general", False))
-        return Tuned(str(content["prompt_style"]), words, bool(content["episodes"]), general)
+        words = tuple(map(str, content["words"]))
+        return Tuned(str(content["prompt_style"]), words, bool(content.get("general", False)))
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(
             f"{file} does not say what the model was tuned on; tune it again, or remove that file"

@@ -25,27 +25,58 @@ class Variant:
 
 
 def make_variants(base: Config) -> list[Variant]:
-    """All rows, the ensemble first; a configuration that cannot be is said on standard error and left out."""
-    kept = base.extract.keep_pre_extracted
-    shown = ("never", False), ("always", True), ("doubtful", "doubtful")
-    candidates = {
-        ENSEMBLE: base,
-        **{f"alone {member.name}": alone(base, member.name) for member in base.members if len(base.members) > 1},
-        **{f"without {member.name}": without(base, member.name) for member in base.members if len(base.members) > 2},
+    """The ensemble, then all rows that change something; one that cannot be is said on standard error and left out."""
+    changes = {**of_members(base), **of_demonstrations(base), **of_verification(base), **of_votes(base)}
+    rows = [Variant(name, config) for name, config in changes.items() if config != base and is_possible(name, config)]
+    return [Variant(ENSEMBLE, base), *rows]
+
+
+def of_members(base: Config) -> dict[str, Config]:
+    """One member alone, one left out, one asked about every language."""
+    many = len(base.members)
+    return {
+        **{f"alone {member.name}": alone(base, member.name) for member in base.members if many > 1},
+        **{f"without {member.name}": without(base, member.name) for member in base.members if many > 2},
         **{f"{member.name} everywhere": everywhere(base, member) for member in base.members if is_bound(member)},
-        **{f"demos {method}": changed(base, "demonstrations", method=method) for method in methods(base)},
-        **{f"shots {name}": changed(base, "extract", few_shot=value) for name, value in shown},
-        **{f"weights {name}": changed(base, "demonstrations", weights=name) for name in ("uniform", "labels")},
-        **{f"verify {mode}": changed(base, "verify", mode=mode) for mode in ("off", "one", "all", "doubtful")},
-        **{f"vote {rule}": voted(base, rule) for rule in ("plurality", "majority", "probability")},
-        f"pre-spans {'drop' if kept else 'keep'}": changed(base, "extract", keep_pre_extracted=not kept),
     }
-    return [Variant(name, config) for name, config in candidates.items() if is_possible(name, config)]
 
 
-def methods(base: Config) -> tuple[str, ...]:
-    """Ways to choose demonstrations: without a pool there is but one."""
-    return ("none", "random", "sentence", "span") if base.pool.path is not None else ("none",)
+def of_demonstrations(base: Config) -> dict[str, Config]:
+    """Other demonstrations and span weights, more or fewer windows that are shown any, and whether what was found without them
+    counts; nothing where there are none to show.
+    """
+    demos = base.demonstrations
+    if base.pool.path is None or not (demos.k or base.mrc.k):
+        return {}
+    rows = {
+        f"demos {method}": changed(base, "demonstrations", method=method)
+        for method in ("none", "random", "sentence", "span")
+    }
+    if demos.method == "none":
+        return rows
+    # Members of role mrc are shown theirs in every window.
+    by_window = any(member.role != "mrc" for member in base.members)
+    if by_window:
+        shown = ("never", False), ("always", True), ("doubtful", "doubtful")
+        rows |= {f"shots {name}": changed(base, "extract", few_shot=value) for name, value in shown}
+    if demos.method == "span":
+        rows |= {f"weights {name}": changed(base, "demonstrations", weights=name) for name in ("uniform", "labels")}
+    kept = base.extract.keep_pre_extracted
+    if base.extract.pre_extract and (base.extract.few_shot or not by_window):
+        rows[f"pre-spans {'drop' if kept else 'keep'}"] = changed(base, "extract", keep_pre_extracted=not kept)
+    return rows
+
+
+def of_verification(base: Config) -> dict[str, Config]:
+    """Other ways to verify; nothing where no member does it."""
+    if all(member.role != "el4ner" for member in base.members):
+        return {}
+    return {f"verify {mode}": changed(base, "verify", mode=mode) for mode in ("off", "one", "all", "doubtful")}
+
+
+def of_votes(base: Config) -> dict[str, Config]:
+    """Other votes."""
+    return {f"vote {rule}": voted(base, rule) for rule in ("plurality", "majority", "probability")}
 
 
 def changed(config: Config, section: str, **values: object) -> Config:
@@ -67,10 +98,10 @@ def alone(config: Config, name: str) -> Config:
 
 
 def without(config: Config, name: str) -> Config:
-    """The configuration without one of its members; if that was the judge, the first one left is."""
+    """The configuration without one of its members; if that was the judge, the first one left that can be is."""
     left = tuple(member for member in config.members if member.name != name)
     if config.verify.member == name:
-        config = changed(config, "verify", member=left[0].name)
+        config = changed(config, "verify", member=next((m.name for m in left if m.role == "el4ner"), None))
     return changed(config.model_copy(update={"members": left}), "batch", quorum=min(config.batch.quorum, len(left)))
 
 

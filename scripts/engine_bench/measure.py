@@ -20,6 +20,7 @@ from el4ner.config import Config
 from el4ner.errors import El4nerError
 from el4ner.members.base import Answer, Choice, Member, Message, Request
 from el4ner.members.build import build_members
+from el4ner.members.cache import CachedMember
 from el4ner.members.meter import Meter
 from el4ner.members.store import AnswerStore
 from el4ner.pipeline import Pipeline
@@ -31,7 +32,7 @@ from el4ner.text.spans import Entity
 from engine_bench.setting import Setting
 from engine_bench.vllm import vllm_server
 
-ENGINES = ("llama.cpp", "own-float32", "own-bfloat16", "own-int8", "transformers", "vllm")
+ENGINES = ("llama.cpp", "vllm", "transformers")
 AT_ONCE = 64
 """Requests under way, as in a run."""
 FIRST_TOKENS = 7
@@ -49,21 +50,20 @@ def measure(setting: Setting, engine: str) -> None:
 
 
 def _engine(setting: Setting, engine: str) -> tuple[Config, AbstractContextManager[Any]]:
-    if engine == "llama.cpp":
-        return setting.config(model=setting.model), nullcontext()
-    if engine == "vllm":
-        return vllm_server(setting)
-    if engine == "transformers":
-        from el4ner.members import engine as own
+    return vllm_server(setting) if engine == "vllm" else (setting.config(model=setting.model), nullcontext())
 
-        own.pack = lambda *_: None  # answers by Transformers' own generate(), whole prompts for choices
-    dtype = engine.removeprefix("own-") if engine.startswith("own-") else "float32"
-    return setting.config(model=str(setting.folder), dtype=dtype, prefix_cache_mib=512), nullcontext()
+
+def _member(setting: Setting, engine: str, config: Config, store: AnswerStore) -> Member:
+    if engine != "transformers":
+        return build_members(config, Meter(), store)["model"]
+    from engine_bench.plain import PlainMember
+
+    return CachedMember(PlainMember("model", setting.folder), store)
 
 
 async def _figures(setting: Setting, engine: str, config: Config) -> dict[str, Any]:
     store = AnswerStore(setting.output / f"{engine}.answers.jsonl")
-    member = build_members(config, Meter(), store)["model"]
+    member = _member(setting, engine, config, store)
     figures = await _first_token(member)
     if engine == "llama.cpp":
         recorder = Recording(member)

@@ -71,18 +71,14 @@ class Corpus:
     Attributes:
         name: the folder that holds it.
         labels: its label set under ``configs/labels``.
-        epochs: how often a training passes over it.
-        batch_tokens: of a step where no demonstrations are shown; fewer where there are few sentences, so that there are as
-            many steps.
+        epochs: how often a training passes over it: more often over few sentences, so that there are as many steps.
     """
 
     name: str
     labels: str
     epochs: float
-    batch_tokens: int
 
 
 CORPORA = {
-    corpus.name: corpus
-    for corpus in (Corpus("resume_zh", "resume.yaml", 1, 768), Corpus("weibo_zh", "weibo.yaml", 3, 288))
+    corpus.name: corpus for corpus in (Corpus("resume_zh", "resume.yaml", 1), Corpus("weibo_zh", "weibo.yaml", 3))
 }

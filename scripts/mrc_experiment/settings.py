@@ -7,16 +7,41 @@ from typing import Any
 
 import yaml
 
-from el4ner.config import DemonstrationConfig
+from el4ner.config import DemonstrationConfig, is_model_name
+from el4ner.errors import ConfigError
 from mrc_experiment.arms import ARMS, Arm, Corpus
 
 LABELS = Path(__file__).parents[2] / "configs" / "labels"
 ZERO_SHOT = 0.2
 """Share of the sentences whose questions show nothing: what span similarity compares is found without demonstrations."""
 
-SHOWN_LENGTH = 8 / 3
-"""How many times as long prompts with demonstrations are: so many more tokens a step has where they are shown, and so about as
-many sentences."""
+SHOWN_LENGTH = 3
+"""How many times as long prompts with two demonstrations are, about: so many steps make an update where they are shown, so that
+it sees about as many sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The model that readers begin with.
+
+    Attributes:
+        weights: what is tuned: a name of the registry, or a folder.
+        file: what answers, with an adapter or without: a name, or a GGUF file.
+    """
+
+    weights: str
+    file: str
+
+    @classmethod
+    def of(cls, model: str, file: Path | None = None) -> "Base":
+        """A model of the registry, or a folder together with the same model's GGUF file.
+
+        Raises:
+            ConfigError: a folder without that file.
+        """
+        if file is None and not is_model_name(model):
+            raise ConfigError(f"{model} is tuned as a folder and answers as a GGUF file; name that file with --gguf")
+        return cls(model, model if file is None else str(file.resolve()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +76,12 @@ class Run:
         return self.folder.parents[1] / other.folder / self.folder.name
 
 
-def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> dict[str, Any]:
+def training(run: Run, recipe: Mapping[str, Any], base: Base, minutes: float, epochs: float) -> dict[str, Any]:
     """The training configuration of a run: the recipe with the run's data, demonstrations, form of a call and time."""
-    tokens = run.corpus.batch_tokens * (1 if run.arm.shown == "none" else SHOWN_LENGTH)
-    changed = {"max_minutes": minutes, "epochs": epochs, "batch_tokens": round(tokens)}
+    steps = 1 if run.arm.shown == "none" else SHOWN_LENGTH
+    changed = {"max_minutes": minutes, "epochs": epochs, "accumulate": steps}
     return dict(recipe) | {
-        "model": str(base.resolve()),
+        "model": base.weights,
         "output": str(run.folder / "adapter"),
         "title": f"{run.arm.name}, {run.corpus.name}, seed {run.seed}",
         "labels": _labels(run.corpus),
@@ -71,13 +96,13 @@ def training(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, ep
     }
 
 
-def ensemble(run: Run, recipe: Mapping[str, Any], base: Path) -> dict[str, Any]:
+def ensemble(run: Run, recipe: Mapping[str, Any], base: Base) -> dict[str, Any]:
     """The ensemble of the run's one member."""
     member = {
-        "name": "glm",
+        "name": "reader",
         "engine": "local",
         "role": "mrc",
-        "model": str(base.resolve()),
+        "model": base.file,
         "prompt_style": recipe.get("prompt_style", "full"),
         "any_labels": True,  # what a reader does with labels that it never saw is one of the questions
         **({"adapter": str(run.adapter)} if run.adapter else {}),

@@ -21,7 +21,7 @@ from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
 from mrc_experiment.copier import write_copied
-from mrc_experiment.settings import Run, ensemble, most_shown, training, write_yaml
+from mrc_experiment.settings import Base, Run, ensemble, most_shown, training, write_yaml
 from mrc_experiment.tagger import train_tagger, write_predictions
 
 PREDICTIONS = "predictions.jsonl"
@@ -59,7 +59,7 @@ def export(runs: Sequence[Run], source: Path, target: Path) -> None:
         shutil.copyfile(run.folder / FIGURES, copy)
 
 
-def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> None:
+def do(run: Run, recipe: Mapping[str, Any], base: Base, minutes: float, epochs: float) -> None:
     """Do what is left of a run.
 
     Raises:
@@ -79,7 +79,7 @@ def do(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: 
     _remember(run, {COUNTS: counts.tolist()})
 
 
-def _do_reader(run: Run, recipe: Mapping[str, Any], base: Path, minutes: float, epochs: float) -> None:
+def _do_reader(run: Run, recipe: Mapping[str, Any], base: Base, minutes: float, epochs: float) -> None:
     if run.arm.tuned and not (run.folder / "adapter" / "adapter_model.safetensors").is_file():
         config = write_yaml(training(run, recipe, base, minutes, epochs), run.folder / "train.yaml")
         words = ["--task", "mrc", "--config", str(config), "--resume"]

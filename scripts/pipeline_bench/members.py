@@ -7,10 +7,14 @@ from el4ner.config import Config, MemberConfig
 from el4ner.errors import ConfigError
 from el4ner.members.base import Answer, Choice, Member, Request
 from el4ner.members.cache import CachedMember
+from el4ner.members.gguf import GgufMember
 from el4ner.members.http import HttpMember
+from el4ner.members.llamacpp_server import SLOTS
 from el4ner.members.meter import Meter, MeteredMember
+from el4ner.members.turns import Turns
+from el4ner.models.resolve import file_to_run
 from el4ner.pipeline import Pipeline
-from el4ner.prompts.copying import write_copy
+from el4ner.prompts.copying import write_copy, write_typed_copy
 from el4ner.stages.asking import Voice
 from el4ner.stages.demonstrations import build_retriever
 from el4ner.text.spans import Span
@@ -45,7 +49,9 @@ class Recording:
 
 
 class Instant:
-    """A member that answers at once: it marks pairs of capitalised words, takes the first choice, and finds nothing asked for."""
+    """A member that answers at once: it marks pairs of capitalised words, which all have the first type, takes the first choice,
+    and finds nothing asked for.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,7 +62,10 @@ class Instant:
         if request.copy_of is None:
             return Answer("none", "stop")
         text = request.copy_of
-        return Answer(write_copy(text, [Span(*match.span()) for match in NAME.finditer(text)]), "stop")
+        spans = [Span(*match.span()) for match in NAME.finditer(text)]
+        if request.copy_types:
+            return Answer(write_typed_copy(text, [(span, request.copy_types[0]) for span in spans]), "stop")
+        return Answer(write_copy(text, spans), "stop")
 
     async def choose(self, request: Request) -> Choice:
         """The first choice, with nine tenths of the probability."""
@@ -68,20 +77,23 @@ class Instant:
         """Nothing is held."""
 
 
-def engine_alone(settings: MemberConfig, config: Config, threads: int = 0) -> Member:
-    """The bare member, without cache and meter; ``threads``: of the CPU, 0 for all.
+def bare_members(config: Config) -> dict[str, Member]:
+    """The members without cache and meter; those in this process take turns with the cores, as in a run.
 
     Raises:
-        ConfigError: its engine computes nothing.
-        ModelError: its folder cannot be used.
+        ConfigError: one is not installed, or its engine computes nothing.
+        ModelError: a model cannot be used.
     """
+    turns = Turns(SLOTS)
+    return {settings.name: _bare(settings, config, turns) for settings in config.members}
+
+
+def _bare(settings: MemberConfig, config: Config, turns: Turns) -> Member:
     if settings.engine == "http":
-        return HttpMember(settings, allow_hosts=config.allow_hosts)
+        return HttpMember(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
     if settings.engine == "recorded":
         raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and http")
-    from el4ner.members.local import LocalMember
-
-    return LocalMember(settings, threads=threads)
+    return GgufMember(settings.model_copy(update={"model": str(file_to_run(settings.model))}), turns)
 
 
 def pipeline_over(config: Config, members: dict[str, Member]) -> Pipeline:

@@ -9,29 +9,27 @@ from el4ner.batch.merge import Outcome
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
 from el4ner.errors import InputError
-from el4ner.members import engine, local
 from el4ner.members.base import Answer, Choice, Member, Request
 from el4ner.pipeline import Pipeline
 from el4ner.text.boundaries import sentence_starts
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_documents
-from pipeline_bench.members import Recording, engine_alone, pipeline_over
+from pipeline_bench.members import Recording, bare_members, pipeline_over
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHORTEST_SENTENCE = 20
 """Characters; most headings and sign-offs are shorter."""
 KINDS = ("texts", "choices")
-"""What members are asked for: generated texts (extraction), choices (classification, verification)."""
+"""What members are asked for: generated texts (extraction, marking, questions), choices (classification, verification)."""
 Heard = tuple[Request, Answer | Choice]
 
 
 async def throughput(config: Config, count: int) -> dict[str, float]:
-    """Seconds of the pipeline (and of the CPU for it) and of the same requests one at a time, with this engine and plainly by
-    Transformers; how many sentences and requests there were, and how many of these were answered as before.
+    """Seconds of the pipeline (and of the CPU for it) and of the same requests one at a time; how many sentences and requests
+    there were, and how many of these were answered as before.
     """
     sentences = example_sentences(count)
-    threads = local.cpu_threads(len(config.members))
-    recorders = {m.name: Recording(engine_alone(m, config, threads)) for m in config.members}
+    recorders = {name: Recording(member) for name, member in bare_members(config).items()}
     pipeline = pipeline_over(config, dict(recorders))
     await run_all(pipeline, sentences[:1] + sentences[-1:])
     for recorder in recorders.values():
@@ -40,21 +38,16 @@ async def throughput(config: Config, count: int) -> dict[str, float]:
     await run_all(pipeline, sentences)
     together_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     await pipeline.close()
-    local.GATHER_S = 0.0
-    replays = [await replay(engine_alone(m, config), recorders[m.name].heard) for m in config.members]
-    engine.pack = lambda *_: None  # answers by Transformers' own generate(), whole prompts for choices
-    plainly = [await replay(engine_alone(m, config), recorders[m.name].heard) for m in config.members]
+    replays = [await replay(member, recorders[name].heard) for name, member in bare_members(config).items()]
     return {
         "sentences": len(sentences),
         "requests": sum(len(recorder.heard) for recorder in recorders.values()),
         "together_s": together_s,
         "together_cpu_s": cpu_s,
         "alone_s": sum(sum(seconds.values()) for seconds, _ in replays),
-        "plain_s": sum(sum(seconds.values()) for seconds, _ in plainly),
         **{f"{name}_s": sum(seconds[name] for seconds, _ in replays) for name in KINDS},
         **{name: sum(kind(request) == name for r in recorders.values() for request, _ in r.heard) for name in KINDS},
         "alike": sum(alike for _, alike in replays),
-        "plain_alike": sum(alike for _, alike in plainly),
     }
 
 

@@ -11,7 +11,7 @@ from el4ner.demos.embed import StaticEmbedder, normalise
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 
-EMBEDDER_FOLDER = Path(el4ner.__file__).parent / "starter" / "embedder"
+EMBEDDER_FOLDER = Path(el4ner.__file__).parent / "bundled" / "embedder"
 
 
 def document(id_: str, text: str, **mentions: str) -> Document:

@@ -67,7 +67,7 @@ def plainly_encoded(
     tokenizer: Any, messages: Sequence[Message], arguments: dict[str, Any] | None = None
 ) -> tuple[list[int], list[int]]:
     """Ids and labels of one conversation, piece by piece, each piece by a call of its own."""
-    from el4ner.members.engine import special_tokens
+    from el4ner.learn.encode import special_tokens
     from el4ner.members.neutralise import neutralise
 
     turns = [{"role": m.role, "content": neutralise(m.content, special_tokens(tokenizer))} for m in messages]

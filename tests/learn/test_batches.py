@@ -28,7 +28,7 @@ Rows = Counter[tuple[int, ...]]
 def tokenizer(tiny_model: Callable[..., Path]) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(tiny_model("bloom"))
+    return AutoTokenizer.from_pretrained(tiny_model("qwen3"))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def test_a_shape_is_tuned_and_measured(tmp_path: Path, capfd: pytest.CaptureFixt
         said, was, ratio = map(float, re.findall(r"\d+\.\d+", line))
         assert line.startswith(name) and said > 0 and was > 0 and ratio > 0
     tokens, share = re.search(r"rate: ([\d,]+) tokens a second on .+, (\d+)% of", rate).groups()
-    assert int(tokens.replace(",", "")) > 0 and int(share) < 100
+    assert int(tokens.replace(",", "")) > 0 and int(share) > 0
     assert not list(tmp_path.iterdir()), "a scratch model was left behind"
 
 

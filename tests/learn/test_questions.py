@@ -19,12 +19,11 @@ from el4ner.demos.weights import build_weights  # noqa: E402
 from el4ner.learn.batches import Batches  # noqa: E402
 from el4ner.learn.config import TaskConfig, TrainConfig  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
-from el4ner.learn.encode import IGNORE, Encoder  # noqa: E402
+from el4ner.learn.encode import IGNORE, Encoder, template_of  # noqa: E402
 from el4ner.learn.examples import ExampleMaker, Plan, plan_epochs  # noqa: E402
 from el4ner.learn.questions import QuestionMaker  # noqa: E402
 from el4ner.learn.retrieval import build_retrieves  # noqa: E402
 from el4ner.learn.sets import build_sets  # noqa: E402
-from el4ner.members.engine import Engine  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
 from el4ner.prompts.questions import Questions  # noqa: E402
 from el4ner.stages.asking import Voice  # noqa: E402
@@ -193,6 +192,8 @@ def test_demonstrations_are_balanced_and_never_the_sentence_itself(sentences: li
 
 def test_a_training_prompt_is_the_prompt_of_inference(tiny_model: Any, sentences: list[Sentence], tmp_path: Path):
     """Token by token, demonstrations included, for every question about every sentence."""
+    from transformers import AutoTokenizer
+
     folder = tiny_model("glm4")
     pool = write_jsonl(tmp_path / "pool.jsonl", [sentence.document for sentence in sentences])
     demonstrations, mrc = {"method": "sentence", "k": 2, "order": "best-last"}, {"among": 8}
@@ -200,13 +201,13 @@ def test_a_training_prompt_is_the_prompt_of_inference(tiny_model: Any, sentences
     ensemble = parse_config(
         {
             "labels": LABELS, "pool": {"path": str(pool)}, "demonstrations": demonstrations, "mrc": mrc,
-            "members": [{"name": "glm", "engine": "local", "model": str(folder), "role": "mrc", "prompt_style": "compact"}],
+            "members": [{"name": "glm", "engine": "local", "model": "m.gguf", "role": "mrc", "prompt_style": "compact"}],
         },
         base=tmp_path,
     )  # fmt: skip
     _, retrieve = build_retrieves(sentences, train)
     questions = QuestionMaker(questions_of(), retrieve, 2)
-    engine = Engine(folder, None, "cpu", "float32", {})
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     documents = [sentence.document for sentence in sentences]
     embedder, settings = build_embedder(ensemble.embedder), ensemble.demonstrations
     index = SpanIndex.build(documents, gold_spans(documents), embedder, settings.index)
@@ -219,9 +220,10 @@ def test_a_training_prompt_is_the_prompt_of_inference(tiny_model: Any, sentences
         shown = question_demonstrations(retriever, settings, MrcConfig(among=8), TYPES, document.text, [], language)
         for number, group in enumerate(questions_of().groups):
             asked = question_request(voice, document.text, group, language, shown, ensemble)
-            (encoded,) = Encoder(engine.tokenizer).encode([questions.make(sentence, number, 2)])
+            (encoded,) = Encoder(tokenizer).encode([questions.make(sentence, number, 2)])
             prompt = [token for token, label in zip(encoded.ids, encoded.labels, strict=True) if label == IGNORE]
-            assert prompt == engine.prompt(asked.messages)
+            written = template_of(tokenizer).render(asked.messages)
+            assert prompt == tokenizer(written, add_special_tokens=False)["input_ids"]
 
 
 def test_without_demonstrations_none_are_shown(sentences: list[Sentence], tiny_model: Any, tmp_path: Path):

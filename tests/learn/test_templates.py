@@ -7,8 +7,7 @@ import pytest
 pytest.importorskip("torch")
 
 from el4ner.errors import ModelError
-from el4ner.learn.encode import IGNORE, Encoder
-from el4ner.members.loading import template_of
+from el4ner.learn.encode import IGNORE, Encoder, template_of
 from el4ner.prompts.messages import Message
 from tests.chat_templates import CHATML, FAMILIES, GLM4, byte_level, sentence_pieces
 

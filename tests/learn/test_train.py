@@ -1,6 +1,5 @@
 """``el4ner.train`` from end to end on a few sentences of our own, and its messages where something is wrong."""
 
-import asyncio
 import json
 import math
 import re
@@ -16,11 +15,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 pytest.importorskip("accelerate")
 
-from el4ner.config import MemberConfig  # noqa: E402
 from el4ner.learn import models  # noqa: E402
 from el4ner.learn.data import Sentence  # noqa: E402
-from el4ner.members.base import Message, Request  # noqa: E402
-from el4ner.members.local import LocalMember  # noqa: E402
 from el4ner.members.tuned import Tuned, read_tuned  # noqa: E402
 from el4ner.serving.adapters import read_adapter  # noqa: E402
 from el4ner.serving.shape import read_model  # noqa: E402
@@ -29,7 +25,7 @@ from tests.chat_templates import byte_level, save_base_model  # noqa: E402
 
 from .conftest import LABELS, write_jsonl  # noqa: E402
 
-ASKED = Request("classify", (Message("user", "type : [[Bexley]] greeted Mira : Bexley"),), 8, ("person", "location"))
+ASKED = "<|user|>type : [[Bexley]] greeted Mira : Bexley<|assistant|>"
 
 
 @pytest.fixture(autouse=True)
@@ -69,18 +65,17 @@ def write(tmp_path: Path, tiny_model: Callable[..., Path], sentences: list[Sente
     return config
 
 
-def log_probs(model: Path, adapter: Path | None = None) -> dict[str, float]:
-    member = LocalMember(
-        MemberConfig(name="m", engine="local", model=str(model), adapter=str(adapter) if adapter else None)
-    )
+def log_probs(model: Path, adapter: Path | None = None) -> dict[int, float]:
+    """Log-probability of each first token after a prompt, by Transformers and PEFT."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    async def ask() -> dict[str, float]:
-        choice = await member.choose(ASKED)
-        await member.close()
-        assert choice.log_probs is not None
-        return choice.log_probs
-
-    return asyncio.run(ask())
+    tokenizer, loaded = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
+    if adapter is not None:
+        loaded = PeftModel.from_pretrained(loaded, adapter)
+    with torch.inference_mode():
+        logits = loaded.eval()(**tokenizer(ASKED, return_tensors="pt")).logits[0, -1]
+    return dict(enumerate(torch.log_softmax(logits, -1).tolist()))
 
 
 def refused(capsys: pytest.CaptureFixture[str], config: Path, *more: str) -> str:
@@ -197,7 +192,6 @@ def test_a_base_model_is_tuned_on_the_plain_prompts_that_it_is_asked_with(write:
     ("gone", "said"),
     [
         ("model.safetensors", "holds no .safetensors weights"),
-        ("chat_template.jinja", "cannot write what ends an answer"),
         ("tokenizer.json", "cannot be loaded"),
         ("config.json", "config.json is missing"),
     ],
@@ -275,7 +269,7 @@ def answering(write: Any, tiny_model: Any, **changes: Any) -> Path:
     return write(**given | {"mrc": {"among": 8}, "demonstrations": {"k": 2, "method": "sentence"}} | changes)
 
 
-def test_an_adapter_that_answers_questions_runs_in_the_ensemble(
+def test_an_adapter_that_answers_questions_can_be_served(
     write: Any, tiny_model: Any, tmp_path: Path, capsys: Any, caplog: Any
 ):
     caplog.set_level("INFO", logger="el4ner.train")
@@ -287,30 +281,6 @@ def test_an_adapter_that_answers_questions_runs_in_the_ensemble(
     assert "asked one question a type" in card_of(output)
     servable = read_adapter(output, read_model(tiny_model("glm4")))
     assert (servable.rank, set(servable.targets)) == (8, set(MRC["targets"]))
-
-    member = {
-        "name": "glm",
-        "engine": "local",
-        "role": "mrc",
-        "prompt_style": "compact",
-        "model": str(tiny_model("glm4")),
-    }
-    ensemble = {
-        "labels": LABELS,
-        "verify": {"mode": "off"},
-        "pool": {"path": "own.jsonl"},
-        "mrc": {"max_answer_tokens": 16},
-    }
-    (tmp_path / "ensemble.yaml").write_text(
-        yaml.safe_dump({**ensemble, "members": [member | {"adapter": str(output)}]})
-    )
-    (tmp_path / "in.jsonl").write_text('{"id": "1", "text": "Mira Solberg went to Tromso ."}\n', encoding="utf-8")
-    from el4ner.run import main as run
-
-    words = ["--config", str(tmp_path / "ensemble.yaml"), "--input", str(tmp_path / "in.jsonl")]
-    assert run([*words, "--output", str(tmp_path / "run"), "--quiet"]) in (0, 1)
-    record = json.loads((tmp_path / "run" / "predictions.jsonl").read_text(encoding="utf-8"))
-    assert record["id"] == "1" and record["status"] in ("ok", "partial", "failed")
 
 
 def test_bfloat16_lowers_the_precision_of_the_layers(write: Any, tiny_model: Any, monkeypatch: pytest.MonkeyPatch):
@@ -370,7 +340,7 @@ def test_one_task_alone_may_be_learnt(write: Any, tiny_model: Any, capsys: Any):
         assert main(["--config", str(config), "--dry-run", *more]) == 0
         sizes.append(capsys.readouterr().out)
     assert len({said.split(";")[0] for said in sizes}) == 3
-    assert "find" in sizes[1] and "find" not in sizes[2]
+    assert "f i nd" in sizes[1] and "f i nd" not in sizes[2]
 
 
 def test_a_resumed_run_that_answers_questions_ends_like_an_uninterrupted_one(
@@ -402,7 +372,6 @@ def test_a_resumed_run_that_answers_questions_ends_like_an_uninterrupted_one(
     [
         ("glm4", {"targets": ["q_proj", "gate_up_proj"]}, "gate_up_proj is fused"),
         ("bloom", {"targets": ["query_key_value"]}, "vLLM serves no adapters on BloomForCausalLM"),
-        ("opt", {"targets": ["q_proj", "project_in"]}, "vLLM takes no adapter on project_in of OPTForCausalLM"),
     ],
 )
 def test_an_adapter_that_could_not_be_served_is_refused_before_training(

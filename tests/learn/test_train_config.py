@@ -40,7 +40,7 @@ def test_the_places_of_models_are_taken_from_the_configuration(tmp_path: Path):
     folder.mkdir()
     config = load_train_config(write_config(folder, model="../base", output="../tuned"))
     assert (config.model, config.output) == (str(tmp_path / "base"), str(tmp_path / "tuned"))
-    bundled = load_train_config(write_config(folder, model="bundled:models/glm", output=str(tmp_path / "x")))
+    bundled = load_train_config(write_config(folder, model="bundled:embedder", output=str(tmp_path / "x")))
     assert Path(bundled.model, "config.json").is_file() and bundled.output == str(tmp_path / "x")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from el4ner.members.base import Message, Request
 from el4ner.members.build import build_members, check_members
 from el4ner.members.meter import Meter
 from el4ner.members.store import AnswerStore
+
+from .tiny_gguf import write_tiny_gguf
 
 VLLM = {"name": "served", "engine": "http", "model": "big", "endpoint": "http://127.0.0.1:9/v1", "retries": 0}
 
@@ -32,20 +33,18 @@ def ask(text: str) -> Request:
     return Request("extract", (Message("user", f"find : {text}"),), 6)
 
 
-def test_members_keep_their_order_and_names(tiny_model: Callable[..., Path], tmp_path: Path):
-    pytest.importorskip("torch")
+def test_members_keep_their_order_and_names(tmp_path: Path):
     (tmp_path / "answers.jsonl").write_text("")
     recorded = {"name": "tape", "engine": "recorded", "model": "answers.jsonl"}
-    config = config_of([VLLM, recorded, local("tiny", tiny_model("opt"))], tmp_path)
+    config = config_of([VLLM, recorded, local("tiny", write_tiny_gguf(tmp_path / "tiny.gguf"))], tmp_path)
     members = build_members(config, Meter())
     assert list(members) == ["served", "tape", "tiny"]
     assert [member.name for member in members.values()] == list(members)
     assert len({member.fingerprint for member in members.values()}) == 3
 
 
-def test_answers_are_metered_and_kept(tiny_model: Callable[..., Path], tmp_path: Path):
-    pytest.importorskip("torch")
-    meter, config = Meter(), config_of([local("tiny", tiny_model("opt"))], tmp_path)
+def test_answers_are_metered_and_kept(tmp_path: Path):
+    meter, config = Meter(), config_of([local("tiny", write_tiny_gguf(tmp_path / "tiny.gguf"))], tmp_path)
 
     async def twice() -> list[Any]:
         with_store = AnswerStore(tmp_path / "answers")
@@ -62,23 +61,13 @@ def test_answers_are_metered_and_kept(tiny_model: Callable[..., Path], tmp_path:
     assert "tiny" in json.dumps(meter.as_dict())
 
 
-def test_local_members_on_the_cpu_share_its_cores(tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: Any):
-    pytest.importorskip("torch")
-    from el4ner.members import local as local_module
-
-    asked: list[int] = []
-    monkeypatch.setattr(local_module, "cpu_threads", lambda members: asked.append(members) or 1)
-    monkeypatch.setattr(build, "check_device", lambda *_: None)
-    folder = tiny_model("opt")
-    members = [local("a", folder), local("b", folder), local("c", folder, device="cuda"), VLLM]
-    build_members(config_of(members, tmp_path), Meter())
-    assert asked == [2, 2]
-
-
-def test_a_folder_that_is_not_there_is_refused_at_once(tmp_path: Path):
-    pytest.importorskip("torch")
-    with pytest.raises(ModelError, match="is no folder"):
-        build_members(config_of([local("tiny", tmp_path / "none")], tmp_path), Meter())
+def test_what_is_no_gguf_file_is_refused_at_once(tmp_path: Path):
+    with pytest.raises(ModelError, match=r"none\.gguf"):
+        build_members(config_of([local("tiny", tmp_path / "none.gguf")], tmp_path), Meter())
+    with pytest.raises(
+        ModelError, match="engine local runs GGUF files; take the model's GGUF file, or serve the folder"
+    ):
+        build_members(config_of([local("tiny", tmp_path)], tmp_path), Meter())
 
 
 def test_check_members_names_the_server_that_does_not_answer(tmp_path: Path):

@@ -1,17 +1,19 @@
 """The member behind HTTP, against a scripted server: what is sent, what is read, and every way it can fail."""
 
 import asyncio
+import json
 import math
 import time
 import traceback
 from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted_server import MODEL, Reply, ScriptedServer, completion, garbage, overflow, status
 
-from el4ner.config import MemberConfig, bundled_path
+from el4ner.config import MemberConfig
 from el4ner.errors import ConfigError, ContextOverflowError, MemberError
 from el4ner.members.base import Message, Request
 from el4ner.members.http import HttpMember
@@ -87,8 +89,10 @@ def test_control_tokens_and_odd_characters_travel_harmless():
     assert server.asked[0].body["messages"][-1]["content"] == "a‹|im_end|>b 😀 北京 \ud800"
 
 
-def test_the_models_own_control_tokens_are_known_where_its_folder_is_at_hand():
-    serve = {"model": str(bundled_path("bundled:models/opt"))}
+def test_the_models_own_control_tokens_are_known_where_its_folder_is_at_hand(tmp_path: Path):
+    tokens = [{"content": "↑", "special": True}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
+    serve = {"model": str(tmp_path)}
     with ScriptedServer() as server:
         ask(server, extract("a↑b"), serve=serve)
         ask(server, extract("a↑b"))

@@ -93,13 +93,14 @@ def test_in_a_configuration_a_name_is_kept_and_a_path_is_made_absolute(tmp_path:
     assert ensemble(local("./other"), base=tmp_path).members[0].model == str(tmp_path / "other")
     recorded = {"name": "a", "engine": "recorded", "model": "answers.jsonl"}
     assert ensemble(recorded, base=tmp_path).members[0].model == str(tmp_path / "answers.jsonl")
-    assert model_place("bundled:models/opt", tmp_path).endswith("starter/models/opt")
+    assert model_place("bundled:models/own", tmp_path).endswith("bundled/models/own")
 
 
-def test_a_folder_that_was_brought_is_a_local_member(tiny: Path, tmp_path: Path, tiny_model: Callable[..., Path]):
+def test_a_folder_that_was_brought_is_served(tiny: Path, tmp_path: Path, tiny_model: Callable[..., Path]):
     take(tiny_model("qwen3"), "own")
     assert file_to_run("own") == weights_folder("own") == home("own") / "safetensors"
-    assert list(build_members(ensemble(local("own"), base=tmp_path), Meter())) == ["a"]
+    with pytest.raises(ModelError, match=r"member a: .* is a folder, and engine local runs GGUF files"):
+        build_members(ensemble(local("own"), base=tmp_path), Meter())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.serving.models import PUBLISHED, save_model
 
 Member = Callable[..., dict[str, Any]]
 CONFIGS = Path(__file__).parents[2] / "configs"
-SERVED = ("box-2x24gb", "chinese", "el4ner-paper", "small-vllm", "starter-vllm")
+SERVED = ("box-2x24gb", "chinese", "el4ner-paper", "small-vllm")
 """The shipped configurations that serve their members."""
 
 

@@ -39,7 +39,7 @@ def everything(member: Member, tmp_path: Path) -> list[Placed]:
     plans += [
         make_plan(shipped(name, tmp_path / "models"), gpus="80GB", cpu=False, sizes_suffice=True) for name in SERVED
     ]
-    plans.append(make_plan(shipped("starter-vllm", tmp_path / "models"), gpus=None, cpu=True))
+    plans.append(make_plan(shipped("small-vllm", tmp_path / "models"), gpus=None, cpu=True, sizes_suffice=True))
     return [placed for plan in plans for placed in plan.placed]
 
 

@@ -1,63 +1,76 @@
-"""A folder with configurations over one set of servers, and the commands that users type."""
+"""Tiny models on vLLM servers of this machine, configurations over them, and the commands that users type."""
 
+import asyncio
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
-from el4ner.config import bundled_path, load_config, read_yaml
+from el4ner.config import load_config
+from el4ner.members.base import Request
+from el4ner.members.http import HttpMember
 from el4ner.serving.processes import Identity, family
 from el4ner.serving.state import folder_of
 
 ROOT = Path(__file__).parents[2]
-MEMBERS = ("opt", "bloom", "qwen3")
+LABELS = ROOT / "configs" / "labels" / "per-loc-org.yaml"
+POOL = ROOT / "el4ner" / "bundled" / "pool.jsonl"
 KEY = "EL4NER_TEST_KEY"
+CONTEXT = 512
 
 
 class Box:
-    """The starter members on three servers of this machine, and ``ner``, an adapter on the third.
+    """Two tiny random models on two servers, and an adapter on one of them; an ensemble of these three.
+
+    ``base`` is a Qwen3 without a chat template. ``glm`` is a GLM-4 whose template refuses system messages and ends turns with a
+    sign of its own. ``reader`` is an adapter on it, tuned to answer one question a type.
 
     Attributes:
-        config: what is served: three members and the adapter.
-        three: the same servers for the ensemble of the three members alone.
-        local: the three members in this process, in float32.
-        models: where each member's weights lie.
+        config: the ensemble.
+        models: where each member's weights lie, the base's in the case of the adapter.
+        adapter: where the reader's adapter lies.
         seen: ids of all server processes that ever ran.
         said: what the last command printed.
     """
 
-    def __init__(self, folder: Path, ports: Sequence[int], python: str) -> None:
-        self.folder, self.ports = folder, ports
-        # Copies, so that both engines have the same weights even where new ones are published meanwhile.
-        self.models = {
-            name: Path(shutil.copytree(bundled_path(f"bundled:models/{name}"), folder / name)) for name in MEMBERS
-        }
-        self.models["ner"] = save_adapter(folder / "adapter", self.models["qwen3"])
+    def __init__(self, folder: Path, python: str) -> None:
+        self.folder = folder
         self.seen: set[int] = set()
         self.said = ""
         self._env = {**os.environ, "EL4NER_VLLM_PYTHON": python, KEY: "a-key-for-tests", "PYTHONPATH": str(ROOT)}
         os.environ[KEY] = self._env[KEY]
-        self.config = self._write("served", self._members(["ner"]))
-        self.three = self._write("three", self._members([]))
-        self.local = self._write("local", self._local_members())
+        self.models = _save_models(folder)
+        self.adapter = self._train_adapter()
+        self._ports = dict(zip(self.models, free_ports(len(self.models)), strict=True))
+        for places in (self.models, self._ports):
+            places["reader"] = places["glm"]
+        self.config = self.with_batch("box")
 
     def with_batch(self, name: str, **batch: Any) -> Path:
-        """The three members with other settings of the batch, and requests that give up soon."""
-        members = [member | {"timeout_s": 60, "retries": 2} for member in self._members([])]
-        return self._write(name, members, batch)
+        """The ensemble with other settings of the batch."""
+        content = {
+            "language": "en",
+            "labels": str(LABELS),
+            "members": [self._member(name) for name in self.models],
+            "demonstrations": {"method": "none"},
+            "extract": {"few_shot": False},
+            "verify": {"mode": "off"},
+            "batch": batch,
+            "serving": {"state": str(self.folder / "state"), "hang_s": 30, "ready_s": 900, "restarts": 5},
+        }
+        return _write(self.folder / f"{name}.yaml", content)
 
     def serve(self, *words: str) -> int:
         """``python -m el4ner.serve``: its exit code."""
-        command = [sys.executable, "-m", "el4ner.serve", words[0], str(self.config), *words[1:]]
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=1500)
+        done = self._command("serve", words[0], str(self.config), *words[1:])
         self.said = done.stdout + done.stderr
         self.processes()
         return done.returncode
@@ -101,30 +114,77 @@ class Box:
         state = folder_of(load_config(self.config), self.config).read()
         return {} if state is None else {server.name: server.restarts for server in state.servers}
 
-    def _members(self, adapters: Sequence[str]) -> list[dict[str, Any]]:
-        members = read_yaml(ROOT / "configs" / "starter-vllm.yaml")["members"]
-        for member, port in zip(members, self.ports, strict=True):
-            member["endpoint"] = f"http://127.0.0.1:{port}/v1"
-            member["api_key_env"] = KEY
-            member["serve"] = member["serve"] | {"model": str(self.models[member["name"]])}
-        base = members[-1]
-        for name in adapters:
-            serve = base["serve"] | {"adapter": str(self.models[name])}
-            members.append(base | {"name": name, "model": name, "serve": serve})
-        return members  # type: ignore[no-any-return]
+    def ask(self, name: str, request: Request) -> Any:
+        """One answer of a member."""
+        return self._with(name, lambda member: member.choose(request) if request.choices else member.generate(request))
 
-    def _local_members(self) -> list[dict[str, Any]]:
-        members = [m for m in read_yaml(ROOT / "configs" / "starter.yaml")["members"] if m["name"] in self.models]
-        return [member | {"model": str(self.models[member["name"]]), "dtype": "float32"} for member in members]
+    def sent(self, name: str, request: Request) -> dict[str, Any]:
+        """What a member sends its server for a request."""
+        body: dict[str, Any] = self._with(name, lambda member: member.call(request))[1]
+        return body
 
-    def _write(self, name: str, members: list[dict[str, Any]], batch: dict[str, Any] | None = None) -> Path:
-        content = read_yaml(ROOT / "configs" / "starter-vllm.yaml")
-        content["members"] = members
-        content["batch"] |= batch or {}
-        content["serving"] = {"state": str(self.folder / "state"), "hang_s": 30, "ready_s": 900, "restarts": 5}
-        path = self.folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
-        return path
+    def post(self, name: str, path: str = "/v1/chat/completions", **body: Any) -> dict[str, Any]:
+        """The reply of a member's server to a bare request."""
+        url, headers = f"http://127.0.0.1:{self._ports[name]}{path}", {"Authorization": f"Bearer {os.environ[KEY]}"}
+        reply = httpx.post(url, json={"model": name, **body}, headers=headers, timeout=300, trust_env=False)
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    def _with(self, name: str, use: Callable[[HttpMember], Awaitable[Any]]) -> Any:
+        """What a member gives that is made as a job makes it, and closed afterwards."""
+        config = next(member for member in load_config(self.config).members if member.name == name)
+
+        async def once() -> Any:
+            member = HttpMember(config)
+            try:
+                return await use(member)
+            finally:
+                await member.close()
+
+        return asyncio.run(once())
+
+    def _member(self, name: str) -> dict[str, Any]:
+        serve = {"model": str(self.models[name]), "dtype": "float32", "context": CONTEXT, "kv_tokens": 8192}
+        serve |= {"extra_args": ["--enforce-eager"]} | ({"adapter": str(self.adapter)} if name == "reader" else {})
+        return {
+            "name": name,
+            "engine": "http",
+            "model": name,
+            "endpoint": f"http://127.0.0.1:{self._ports[name]}/v1",
+            "api_key_env": KEY,
+            "role": "mrc" if name == "reader" else "el4ner",
+            "prompt_style": "compact",
+            "chat_template": "none" if name == "base" else "model",
+            "timeout_s": 60,
+            "retries": 2,
+            "serve": serve,
+        }
+
+    def _train_adapter(self) -> Path:
+        """A LoRA adapter on ``glm``, tuned by two steps that are long enough to change its answers."""
+        some = english_sentences(16)
+        (self.folder / "train.jsonl").write_text("".join(json.dumps(sentence) + "\n" for sentence in some))
+        content = {
+            "model": str(self.models["glm"]),
+            "output": str(self.folder / "adapter"),
+            "prompt_style": "compact",
+            "labels": str(LABELS),
+            "data": [{"path": "train.jsonl", "language": "en"}],
+            "mrc": {"k": 0},
+            "lora": {"rank": 8, "dropout": 0},
+            "optimisation": {"max_steps": 2, "learning_rate": 0.1, "warmup": 0, "batch_tokens": 512},
+            "evaluation": {"fraction": 0},
+            "device": "cpu",
+        }
+        config = _write(self.folder / "train.yaml", content)
+        done = self._command("train", "--task", "mrc", "--config", str(config))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.folder / "adapter"
+
+    def _command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", f"el4ner.{words[0]}", *words[1:]]
+        return subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=1500)
 
 
 def free_ports(count: int) -> list[int]:
@@ -134,18 +194,50 @@ def free_ports(count: int) -> list[int]:
         return [int(made.getsockname()[1]) for made in sockets]
 
 
-def save_adapter(folder: Path, base_folder: Path) -> Path:
-    """A LoRA adapter on a model, with random weights large enough to change every answer."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+def english_sentences(count: int) -> list[dict[str, Any]]:
+    """The first English sentences of the bundled pool, labelled."""
+    sentences = [json.loads(line) for line in POOL.read_text(encoding="utf-8").splitlines()]
+    return [sentence for sentence in sentences if sentence["language"] == "en"][:count]
 
-    torch.manual_seed(7)
-    base = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32)
-    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "down_proj"]
-    tuned = get_peft_model(base, LoraConfig(r=8, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM"))
-    for name, parameter in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
-    tuned.save_pretrained(folder)
+
+def write_documents(path: Path, count: int) -> Path:
+    """So many of these sentences as documents."""
+    rows = [{"id": sentence["id"], "text": sentence["text"]} for sentence in english_sentences(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def _save_models(folder: Path) -> dict[str, Path]:
+    from tiny_models import ASSISTANT, PAD, USER
+
+    strict = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        f"{{{{ ('{USER}' if m.role == 'user' else '{ASSISTANT}') + m.content + '{PAD}' }}}}{{% endfor %}}"
+        f"{{% if add_generation_prompt %}}{{{{ '{ASSISTANT}' }}}}{{% endif %}}"
+    )
+    return {
+        "base": _save_model(folder / "base", "qwen3", None),
+        "glm": _save_model(folder / "glm", "glm4", strict),
+    }
+
+
+def _save_model(folder: Path, architecture: str, template: str | None) -> Path:
+    """A tiny model with that chat template, room for our prompts, and a head size that vLLM's attention has on a CPU."""
+    import torch
+    from tiny_models import save_tiny
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    save_tiny(architecture, folder)
+    config = AutoConfig.from_pretrained(folder, head_dim=32, max_position_embeddings=CONTEXT)
+    torch.manual_seed(1)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=CONTEXT)
+    tokenizer.chat_template = template
+    (folder / "chat_template.jinja").unlink()
+    tokenizer.save_pretrained(folder)
     return folder
+
+
+def _write(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return path

@@ -11,21 +11,16 @@ from typing import Any
 import pytest
 
 from el4ner.serving.processes import family
-from el4ner.starter import __file__ as starter
-from tests.vllm.box import Box
+from tests.vllm.box import Box, write_documents
 
 pytestmark = pytest.mark.vllm
-POOL = Path(starter).parent / "pool.jsonl"
-FEW, MANY = 15, 150
+FEW, MANY = 6, 60
 
 
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
     """Sentences enough to be in the middle of."""
-    path = tmp_path / "in.jsonl"
-    sentences = [json.loads(line) for line in POOL.read_text(encoding="utf-8").splitlines()[:MANY]]
-    path.write_text("\n".join(json.dumps({"id": s["id"], "text": s["text"]}) for s in sentences) + "\n")
-    return path
+    return write_documents(tmp_path / "in.jsonl", MANY)
 
 
 def until(condition: Callable[[], bool], seconds: float = 600) -> float:
@@ -63,24 +58,24 @@ def check_records(box: Box, output: str, documents: Path) -> list[dict[str, Any]
 
 def test_the_rest_goes_on_where_a_member_is_killed(box: Box, documents: Path):
     """A quorum of two of three can do without the one that is killed; it is started again meanwhile."""
-    before = box.processes()["bloom"]
-    config = box.with_batch("goes-on", quorum=2)
+    before = box.processes()["base"]
+    config = box.with_batch("goes-on", quorum=2, windows_in_flight=8)
     in_the_middle(box, config, "killed", documents, lambda: os.kill(before.pid, signal.SIGKILL))
     records = check_records(box, "killed", documents)
-    without = [record for record in records if "bloom" not in record["members_answered"]]
+    without = [record for record in records if "base" not in record["members_answered"]]
     failed = [record for record in records if record["status"] == "failed"]
     print(f"\nkilled: {len(without)} of {len(records)} records without the member, {len(failed)} failed")
     assert len(failed) < len(records) / 10
     took = until(lambda: box.serve("status") == 0)
     print(f"killed: back {took:.0f} s after the job's end")
-    assert box.restarts()["bloom"] >= 1 and family(before) == []
+    assert box.restarts()["base"] >= 1 and family(before) == []
 
 
 def test_a_job_waits_for_a_member_that_hangs_where_the_quorum_needs_it(box: Box, documents: Path):
     """All three must answer: the job stands still until the supervisor has found out and started the server again."""
-    before = box.processes()["opt"]
-    restarts = box.restarts()["opt"]
-    config = box.with_batch("waits", quorum=3, patience_s=600)
+    before = box.processes()["base"]
+    restarts = box.restarts()["base"]
+    config = box.with_batch("waits", quorum=3, patience_s=600, windows_in_flight=8)
 
     def hang() -> None:
         for process in family(before):
@@ -92,16 +87,16 @@ def test_a_job_waits_for_a_member_that_hangs_where_the_quorum_needs_it(box: Box,
     print(f"\nhung: {len(failed)} of {len(records)} failed: {failed[:3]}")
     assert not [reason for reason in failed if "connection" in reason or "no answer within" in reason]
     assert len(failed) < len(records) / 10
-    assert box.restarts()["opt"] == restarts + 1 and family(before) == []
+    assert box.restarts()["base"] == restarts + 1 and family(before) == []
     assert box.serve("status") == 0
 
 
 def test_a_killed_engine_takes_its_server_along_and_both_come_back(box: Box):
     """The engine is a process of its own behind the server that listens."""
-    leader = box.processes()["qwen3"]
+    leader = box.processes()["glm"]
     (engine,) = [pid for pid in family(leader) if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(engine, signal.SIGKILL)
-    until(lambda: box.processes().get("qwen3", leader) != leader)
+    until(lambda: box.processes().get("glm", leader) != leader)
     took = until(lambda: box.serve("status") == 0)
     print(f"\nengine killed: all answer again {took:.0f} s after the restart")
     assert family(leader) == []

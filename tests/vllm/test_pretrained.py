@@ -1,4 +1,4 @@
-"""A pretrained model behind real vLLM finds what the local engine finds with the same weights."""
+"""A pretrained model behind real vLLM finds what llama.cpp finds with the same weights."""
 
 import json
 import os
@@ -13,12 +13,10 @@ import yaml
 
 from el4ner.scoring.counts import micro, strict_counts
 from el4ner.scoring.predictions import read_gold, read_predictions
-from el4ner.starter import __file__ as starter
 from el4ner.text.language import detect
-from tests.vllm.box import ROOT, free_ports
+from tests.vllm.box import POOL, ROOT, free_ports
 
 pytestmark = pytest.mark.vllm
-POOL = Path(starter).parent / "pool.jsonl"
 SENTENCES = 200
 MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)]
 
