@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from el4ner.prompts.copying import CLOSE, OPEN, TYPED
+from el4ner.text.lines import crosses_lines
 
 _UNITS = re.compile(r"[^\W_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]+|\s+|.", re.DOTALL)
 """Words, runs of white space, and single characters of everything else: a mention begins and ends at units."""
@@ -20,7 +21,7 @@ _OPENING = frozenset("@#$€£¥\"'“‘«([《「『【")
 _CLOSING = frozenset(".!%+\"'”’»)]》」』】")
 """Signs besides letters and digits that a mention may end with."""
 _PARTING = frozenset("。！？；，\t\x0b\x0c\r")
-"""What no mention goes on over, besides the end of a paragraph."""
+"""What no mention goes on over, besides line ends that part the text."""
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -52,7 +53,7 @@ def copy_grammar(text: str, end: str = "", types: tuple[str, ...] = ()) -> str:
         types: what a mention's type is called, if each mark states it.
     """
     units = _UNITS.findall(text.strip())
-    live = _completable(units)
+    live = _completable(units, text.strip())
     opened, closed = _literal(OPEN), "close"
     kinds = f"{_literal(TYPED)} ( {' | '.join(map(_literal, types))} ) " if types else ""
     rules = [f"root ::= c0 {_literal(end)}", f'c{len(units)} ::= ""', f"close ::= {kinds}{_literal(CLOSE)}"]
@@ -77,7 +78,7 @@ def list_grammar(form: ListForm, end: str = "") -> str:
         end: what ends an answer, where no token of its own does.
     """
     units = _UNITS.findall(form.text.strip())
-    live = _completable(units)
+    live = _completable(units, form.text.strip())
     starts = [at for at, unit in enumerate(units) if live[at] and _may_begin(unit)]
     later, beginning = dict(pairwise(starts)), frozenset(starts)
     listed = f" | {_literal(form.open)} s{starts[0]}" if starts else ""
@@ -93,11 +94,15 @@ def list_grammar(form: ListForm, end: str = "") -> str:
     return "\n".join(rules)
 
 
-def _completable(units: Sequence[str]) -> list[bool]:
+def _completable(units: Sequence[str], text: str) -> list[bool]:
     """For each unit, and for the end of the text: whether a mention that holds it can be brought to an end."""
     live = [False] * (len(units) + 1)
+    end = len(text)
     for at in reversed(range(len(units))):
-        live[at] = not _parts(units[at]) and (_may_end(units[at]) or live[at + 1])
+        start = end - len(units[at])
+        parts = not _PARTING.isdisjoint(units[at]) or crosses_lines(text, start, end)
+        live[at] = not parts and (_may_end(units[at]) or live[at + 1])
+        end = start
     return live
 
 
@@ -107,10 +112,6 @@ def _may_begin(unit: str) -> bool:
 
 def _may_end(unit: str) -> bool:
     return unit.isalnum() or unit in _CLOSING
-
-
-def _parts(unit: str) -> bool:
-    return unit.count("\n") > 1 or not _PARTING.isdisjoint(unit)
 
 
 def _item(unit: str, quoted: bool) -> str:

@@ -10,6 +10,7 @@ from el4ner.stages.asking import Minutes, Voice
 from el4ner.stages.showing import Order, ask_fitting
 from el4ner.text.align import find, occurrences
 from el4ner.text.documents import Document
+from el4ner.text.lines import crosses_lines
 from el4ner.text.spans import Span
 
 
@@ -65,8 +66,10 @@ def locate(
         if not places:
             leaked = any(mention.surface in document.text for document in shown)
             minutes.counts["leaked-from-demonstration" if leaked else "not-in-text"] += 1
-        fitting = [place for place in places if place.end - place.start <= config.max_mention_chars]
-        minutes.counts["too-long-mention"] += len(places) - len(fitting)
+        on_line = [place for place in places if not crosses_lines(text, place.start, place.end)]
+        fitting = [place for place in on_line if place.end - place.start <= config.max_mention_chars]
+        minutes.counts["across-lines"] += len(places) - len(on_line)
+        minutes.counts["too-long-mention"] += len(on_line) - len(fitting)
         spans.update(fitting)
     return sorted(spans)
 

@@ -1,8 +1,10 @@
 """Where a text may be cut: after sentences, clauses and words, and between characters that belong together least."""
 
 import re
+from collections.abc import Collection
 
 from el4ner.text.language import HAN, KANA, is_mark, is_word_char
+from el4ner.text.lines import parting_lines
 
 _STRONG = "。！？；｡"
 _CLOSERS = "\"'”’」』）》】〉)\\]»"
@@ -31,11 +33,14 @@ _NUMBERED = re.compile(r"art|ch|eq|figs?|nos?|pp?|sec|vol")
 def sentence_starts(text: str) -> list[int]:
     """Offsets, ascending and inside the text, where a sentence begins; white space belongs to the sentence before it.
 
-    A sentence ends at a line end; after 。！？； with closing quotes; after . ! ? … with closing quotes if white space
-    and no lower-case letter follow (for ! ? … a CJK character without white space will do). A full stop after an
-    initial (``J.``, ``U.S.``), a common abbreviation, or one such as ``No.`` before a number ends no sentence.
+    A sentence ends at a line end, unless that only wraps the text; after 。！？； with closing quotes; after . ! ? … with
+    closing quotes if white space and no lower-case letter follow (for ! ? … a CJK character without white space will do). A
+    full stop after an initial (``J.``, ``U.S.``), a common abbreviation, or one such as ``No.`` before a number ends none.
     """
-    return [m.end() for m in _SENTENCE_END.finditer(text) if 0 < m.end() < len(text) and _ends_sentence(text, m)]
+    wrapped = {at for at, char in enumerate(text) if char == "\n"}.difference(parting_lines(text))
+    return [
+        m.end() for m in _SENTENCE_END.finditer(text) if 0 < m.end() < len(text) and _ends_sentence(text, m, wrapped)
+    ]
 
 
 def clause_starts(text: str) -> list[int]:
@@ -61,10 +66,13 @@ def safe_cut(text: str, at: int, bound: int) -> int:
     return next(unparted, whole[0] if whole else at)
 
 
-def _ends_sentence(text: str, match: re.Match[str]) -> bool:
+def _ends_sentence(text: str, match: re.Match[str], wrapped: Collection[int]) -> bool:
     marks, space = match["marks"], match["space"]
     following = text[match.end()]
-    if marks is None or any(mark in _STRONG for mark in marks) or any(char in "\n\r\u2028\u2029" for char in space):
+    if marks is None:
+        return match.start() not in wrapped
+    ends = (at for at in range(match.start("space"), match.end()) if text[at] in "\n\r\u2028\u2029")
+    if any(mark in _STRONG for mark in marks) or any(at not in wrapped for at in ends):
         return True
     if not space:
         return marks[-1] != "." and _CJK_NEXT.match(following) is not None

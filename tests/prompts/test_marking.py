@@ -12,6 +12,7 @@ from el4ner.prompts.grammar import copy_grammar
 from el4ner.prompts.marking import Marking, marking_styles
 from el4ner.prompts.render import styles
 from el4ner.text.documents import Document
+from el4ner.text.lines import crosses_lines
 from el4ner.text.spans import Entity, Span
 from tests.prompts.gbnf import matches
 
@@ -109,7 +110,8 @@ def texts_with_mentions(draw):
         if draw(st.booleans()):
             mentions.append((Span(places[at][0], places[last][1]), draw(st.sampled_from(KINDS))))
         at = last + 1
-    return text.strip(), mentions
+    text = text.strip()
+    return text, [(span, kind) for span, kind in mentions if not crosses_lines(text, span.start, span.end)]
 
 
 @given(texts_with_mentions())
