@@ -279,8 +279,16 @@ class Pipeline:
         return (flatten if self.config.entities.nested == "flatten" else nest)(entities, strength)
 
 
-def build_pipeline(config: Config, meter: Meter, cache_path: Path | None = None) -> Pipeline:
+def build_pipeline(
+    config: Config, meter: Meter, cache_path: Path | None = None, pool: Sequence[Document] | None = None
+) -> Pipeline:
     """The pipeline of a configuration; model weights are loaded at the first request.
+
+    Args:
+        config: the configuration.
+        meter: counts what members are asked.
+        cache_path: keep the members' answers in this file.
+        pool: labelled sentences in place of those that the configuration names.
 
     Raises:
         El4nerError: a model folder, an endpoint, the pool, the index or the embedder cannot be used.
@@ -288,7 +296,7 @@ def build_pipeline(config: Config, meter: Meter, cache_path: Path | None = None)
     store = AnswerStore(cache_path) if cache_path is not None else None
     members: dict[str, Member] = build_members(config, meter, store)
     voices = tuple(Voice.of(members[settings.name], settings, config) for settings in config.members)
-    return Pipeline(config, voices, build_retriever(config), store)
+    return Pipeline(config, voices, build_retriever(config, pool), store)
 
 
 def safe_text(text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import el4ner
 from el4ner.config.ensemble import Config
 from el4ner.config.members import MemberConfig, ServeConfig
+from el4ner.errors import ConfigError
 
 BUNDLED = "bundled:"
 """Prefix of paths that lie inside the package, for instance ``bundled:pool.jsonl``."""
@@ -14,6 +15,22 @@ BUNDLED = "bundled:"
 def bundled_path(name: str) -> Path:
     """Where something that ships inside the package lies, for instance ``bundled:pool.jsonl``."""
     return Path(el4ner.__file__).parent / "bundled" / name.removeprefix(BUNDLED)
+
+
+def shipped_config(name: str) -> Path | None:
+    """The file of a configuration that ships, by its name; None for what is a path.
+
+    Raises:
+        ConfigError: it is a name, and no such configuration is here.
+    """
+    if Path(name).exists() or not is_model_name(name) or Path(name).suffix in (".yaml", ".yml"):
+        return None
+    folder = Path(el4ner.__file__).parents[1] / "configs"
+    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        there = f"those that ship are {', '.join(known)}" if known else f"none ship in {folder}"
+        raise ConfigError(f"there is no configuration {name!r}; {there}; or give the path of a YAML file")
+    return known[name]
 
 
 def absolute_path(path: str, base: Path) -> str:
