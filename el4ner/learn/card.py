@@ -29,7 +29,7 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
             "|---|---|---|---|---|",
             *_data_rows(config),
             "",
-            "Entities of other types were left out. The sets are not part of this repository.",
+            "Entities of other types were left out. Sets of others are not part of this repository.",
             "",
             "## Training",
             "",
@@ -44,6 +44,10 @@ def model_card(config: TrainConfig, figures: Mapping[str, object], counts: Mappi
 
 def _label_rows(config: TrainConfig) -> Sequence[str]:
     labels = [label for labels in _label_sets(config) for label in labels]
+    if _is_general(config):
+        sets = len({tuple(label.name for label in labels) for labels in _label_sets(config)})
+        types = len({(label.name, label.definition("en")) for label in labels})
+        return [f"Any: it learnt to read {sets} label sets with {types} types, in parts, with definitions and without."]
     return list(dict.fromkeys(f"- {label.name}: {label.definition('en') or label.word('en')}" for label in labels))
 
 

@@ -75,8 +75,11 @@ def of_verification(base: Config) -> dict[str, Config]:
 
 
 def of_votes(base: Config) -> dict[str, Config]:
-    """Other votes."""
-    return {f"vote {rule}": voted(base, rule) for rule in ("plurality", "majority", "probability")}
+    """Other votes; and full ones where members of role single-pass disagree, in place of weighed ones."""
+    rows = {f"vote {rule}": voted(base, rule) for rule in ("plurality", "majority", "probability")}
+    if sum(member.role == "single-pass" for member in base.members) > 1:
+        rows["weigh off"] = changed(base, "classify", weigh=False)
+    return rows
 
 
 def changed(config: Config, section: str, **values: object) -> Config:
