@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self, TypeAlias
 from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Status
 from el4ner.batch.runner import Finder, Runner
-from el4ner.config import Config, load_config, shipped_config, validate
+from el4ner.config import Config, load_config, validate
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.scoring.counts import Counts, micro, strict_counts
@@ -317,11 +317,7 @@ def _found(
 
 
 def _resolved(config: str | Path | Config, labels: Labels | None) -> Config:
-    if isinstance(config, Config):
-        resolved = config
-    else:
-        named = shipped_config(config) if isinstance(config, str) else None
-        resolved = load_config(named or Path(config))
+    resolved = config if isinstance(config, Config) else load_config(Path(config))
     if labels is None:
         return resolved
     sections = [_label(name, text) for name, text in labels.items()] if isinstance(labels, Mapping) else list(labels)

@@ -54,7 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--config", type=Path, metavar="FILE", help="configuration of the ensemble (YAML)")
+    add(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration of the ensemble: a YAML file, or the name of one that ships",
+    )
     add("--input", nargs="+", metavar="PATH", help=".txt, .jsonl or .conll files, folders of them, or - (stdin)")
     add("--output", type=Path, metavar="DIR", help="output folder")
     add("--format", choices=("jsonl", "conll"), default="jsonl", help="conll: predictions.conll as well")

@@ -4,7 +4,7 @@ from el4ner.config.base import Language, Section, Word
 from el4ner.config.ensemble import Config
 from el4ner.config.load import load_config, parse_config, read_yaml, with_files
 from el4ner.config.members import LabelConfig, MemberConfig, ServeConfig, ServingConfig
-from el4ner.config.paths import BUNDLED, absolute_path, bundled_path, is_model_name, model_place, shipped_config
+from el4ner.config.paths import BUNDLED, absolute_path, bundled_path, is_model_name, model_place
 from el4ner.config.problems import validate
 from el4ner.config.stages import (
     BatchConfig,
@@ -46,7 +46,6 @@ __all__ = [
     "model_place",
     "parse_config",
     "read_yaml",
-    "shipped_config",
     "validate",
     "with_files",
 ]

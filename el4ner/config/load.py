@@ -7,17 +7,18 @@ from typing import Any
 import yaml
 
 from el4ner.config.ensemble import Config
-from el4ner.config.paths import with_absolute_paths
+from el4ner.config.paths import shipped_config, with_absolute_paths
 from el4ner.config.problems import validate
 from el4ner.errors import ConfigError
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a configuration file.
+    """Read and check a configuration file, or one that ships, by its name.
 
     Raises:
         ConfigError: with every problem of the file, one a line.
     """
+    path = shipped_config(str(path)) or path
     return parse_config(read_yaml(path), base=path.parent, where=str(path))
 
 

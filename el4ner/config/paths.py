@@ -18,14 +18,14 @@ def bundled_path(name: str) -> Path:
 
 
 def shipped_config(name: str) -> Path | None:
-    """The file of a configuration that ships, by its name; None for what is a path.
+    """The file of a configuration that ships, by its name (a word without a suffix); None for what is a path.
 
     Raises:
         ConfigError: it is a name, and no such configuration is here.
     """
-    if Path(name).exists() or not is_model_name(name) or Path(name).suffix in (".yaml", ".yml"):
+    if Path(name).exists() or not is_model_name(name) or Path(name).suffix:
         return None
-    folder = Path(el4ner.__file__).parents[1] / "configs"
+    folder = Path(el4ner.__file__).parent / "configs"
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     if name not in known:
         there = f"those that ship are {', '.join(known)}" if known else f"none ship in {folder}"
