@@ -73,9 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="check everything, show method, cost and prompts; write nothing"
     )
     mode.add_argument("--fresh", action="store_true", help="forget an earlier run in DIR (its cached answers stay)")
-    mode.add_argument(
-        "--resume", action="store_true", help="insist on an earlier run in DIR; do what a finished one lacks by now"
-    )
+    mode.add_argument("--resume", action="store_true", help="insist on an earlier run in DIR")
     mode.add_argument(
         "--purge", action="store_true", help="remove all files of DIR that hold text, and do nothing else"
     )
@@ -100,7 +98,7 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
         job = Job(config, job_options, build or _build(), watch)
         run, worked = job.run()
     if not worked:
-        console.print("This run is finished; --fresh does it anew, --resume looks for further documents.")
+        console.print("This run is finished, and its input is unchanged; --fresh does it anew.")
     showcase.print(console)
     print_end(console, run, job.paths())
     for warning in run.get("warnings", ()):

@@ -17,7 +17,7 @@ from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Prediction
 from el4ner.batch.record import RUN, Attempt, read_run, totals, versions, write_atomically, write_run
 from el4ner.batch.report import Tally, write_report
-from el4ner.batch.resume import CACHE, CONLL, REPORT, JobOptions, check_previous, is_complete
+from el4ner.batch.resume import CACHE, CONLL, REPORT, JobOptions, check_previous, may_be_complete
 from el4ner.batch.runner import Finder, Runner
 from el4ner.config import Config
 from el4ner.errors import ConfigError, El4nerError, InputError
@@ -83,9 +83,9 @@ class Job:
             El4nerError: the run cannot begin, or the input cannot be read on; what was finished is kept.
         """
         previous = check_previous(self._config, self._options)
-        if previous is not None and is_complete(self._options, previous):
-            return previous, False
         with Journal(self._options.output) as journal:
+            if previous is not None and may_be_complete(self._options, previous) and not self._lacks_documents(journal):
+                return previous, False
             # The store of answers waits for the lock; earlier predictions are forgotten only once all is found usable.
             cache = self._options.output / CACHE if self._config.batch.cache else None
             pipeline = self._build(self._config, self._meter, cache)
@@ -147,6 +147,12 @@ class Job:
                 raise _changed(journal, number, error) from error
             for watch in watches:
                 watch(document, prediction)
+
+    def _lacks_documents(self, journal: Journal) -> bool:
+        """Whether the input holds documents that have no record yet; those that have one are compared with it."""
+        documents = islice(read_documents(self._options.inputs), self._options.limit)
+        self._pass_over(documents, journal, [])
+        return next(documents, None) is not None
 
     def _begin(self, previous: dict[str, Any] | None, provenance: dict[str, Any], journal: Journal) -> None:
         earlier: list[dict[str, Any]] = []

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from el4ner.batch.prediction import Prediction
+from el4ner.batch.prediction import Prediction, hash_text
 from el4ner.config import Config
 from el4ner.ensemble.ballots import Candidate
 from el4ner.ensemble.entities import VotedEntity, WindowResult
@@ -85,7 +85,8 @@ def merge(document: Document, found: Found, rules: MergeRules) -> Outcome:
     failures = [(window, reason) for window, result in found if (reason := _why_failed(result, rules)) is not None]
     if failures:
         reasons = tuple(item.reason for _, item in found if isinstance(item, Failure))
-        prediction = Prediction(document.id, "failed", reason=_summary(failures, len(found)))
+        reason = _summary(failures, len(found))
+        prediction = Prediction(document.id, "failed", reason=reason, text_hash=hash_text(document.text))
         return Outcome(prediction, len(found), problems + reasons, counts)
     prediction = _answered(document, results, rules)
     return Outcome(prediction, len(found), problems, counts)
@@ -93,7 +94,8 @@ def merge(document: Document, found: Found, rules: MergeRules) -> Outcome:
 
 def failed(document: Document, reason: str) -> Outcome:
     """The outcome of a document that could not be worked on at all."""
-    return Outcome(Prediction(document.id, "failed", reason=reason), problems=(reason,))
+    prediction = Prediction(document.id, "failed", reason=reason, text_hash=hash_text(document.text))
+    return Outcome(prediction, problems=(reason,))
 
 
 def settle(entities: Iterable[VotedEntity], rules: MergeRules) -> list[VotedEntity]:
@@ -142,6 +144,7 @@ def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]]
         members_answered=tuple(name for name in rules.languages if _answered_always(name, results, rules)),
         reason=reason,
         candidates=tuple(_candidates(results)) if rules.with_candidates else None,
+        text_hash=hash_text(document.text),
     )
 
 

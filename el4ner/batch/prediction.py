@@ -1,5 +1,6 @@
 """One document's record: a line of ``predictions.jsonl``."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Prediction:
             window they were asked for.
         reason: what is missing, without text; None where the status is ``ok``.
         candidates: all candidates with their ballots, in document offsets; None: they are not kept.
+        text_hash: of the document's text, so that a record is never taken for that of a changed one; see :func:`hash_text`.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Prediction:
     members_answered: tuple[str, ...] = ()
     reason: str | None = None
     candidates: tuple[Candidate, ...] | None = None
+    text_hash: str | None = None
 
     def to_line(self) -> bytes:
         """The JSON line in UTF-8, with its line end."""
@@ -51,17 +54,21 @@ class Prediction:
             record["reason"] = self.reason
         if self.candidates is not None:
             record["candidates"] = [candidate.as_dict() for candidate in self.candidates]
+        if self.text_hash is not None:
+            record["text_hash"] = self.text_hash
         return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
     def check(self, document: Document) -> None:
         """Refuse a document that this cannot be the prediction of.
 
         Raises:
-            InputError: it has another id.
+            InputError: it has another id or another text.
             AlignmentError: an entity's surface is not the document's text at its offsets.
         """
         if self.id != document.id:
             raise InputError(f"the record of document {self.id!r} stands where document {document.id!r} is expected")
+        if self.text_hash is not None and self.text_hash != hash_text(document.text):
+            raise InputError(f"the text of document {self.id!r} has changed")
         for index, entity in enumerate(self.entities):
             surface = entity.span.surface(document.text) if self.surfaces is None else self.surfaces[index]
             check_surface(document.text, entity.span, surface, f"document {self.id!r}")
@@ -78,6 +85,11 @@ class Prediction:
             "votes": dict(entity.votes),
             "verified": entity.verified,
         }
+
+
+def hash_text(text: str) -> str:
+    """16 hexadecimal digits (BLAKE2b) of a text; enough to see that it changed, too few to find it by."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def parse_line(line: bytes, where: str) -> Prediction:
@@ -99,6 +111,7 @@ def parse_line(line: bytes, where: str) -> Prediction:
             members_answered=tuple(record["members_answered"]),
             reason=record.get("reason"),
             candidates=tuple(map(parse_candidate, record["candidates"])) if "candidates" in record else None,
+            text_hash=record.get("text_hash"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where} is no prediction record") from error

@@ -9,6 +9,7 @@ from el4ner.batch.journal import PREDICTIONS
 from el4ner.batch.record import read_run
 from el4ner.config import Config
 from el4ner.errors import ConfigError
+from el4ner.text.formats import STDIN
 
 CACHE = "cache.jsonl"
 CONLL = "predictions.conll"
@@ -75,13 +76,14 @@ def check_previous(config: Config, options: JobOptions) -> dict[str, Any] | None
     return run
 
 
-def is_complete(options: JobOptions, run: dict[str, Any]) -> bool:
-    """Whether an earlier run has done all that is asked for."""
+def may_be_complete(options: JobOptions, run: dict[str, Any]) -> bool:
+    """Whether an earlier run has done all that is asked for, unless its input holds something else by now.
+
+    Standard input can be read once only, so that it is never compared before the work begins.
+    """
     return (
         run["state"] == "finished"
-        and not options.resume
-        and run["inputs"] == list(options.inputs)
-        and run["limit"] == options.limit
+        and STDIN not in options.inputs
         and (options.output / PREDICTIONS).exists()
         and (options.format != "conll" or (options.output / CONLL).exists())
     )

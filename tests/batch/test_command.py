@@ -30,7 +30,7 @@ def test_a_record_holds_what_the_contract_says(command):
     (record,) = command.records()
     votes = {"one": "PER", "two": "PER", "three": "PER"}
     anna = {"start": 0, "end": 4, "type": "PER", "text": "Anna", "score": None, "votes": votes, "verified": None}
-    assert list(record) == ["id", "status", "entities", "members_answered"]
+    assert list(record) == ["id", "status", "entities", "members_answered", "text_hash"]
     assert record["entities"][0] == anna
     assert record["members_answered"] == ["one", "two", "three"]
 

@@ -102,12 +102,13 @@ def test_a_finished_run_is_not_done_again(command, capsys):
     assert "finished" in capsys.readouterr().out
 
 
-def test_resume_does_the_documents_that_a_finished_run_lacks_by_now(command):
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+def test_documents_that_a_finished_run_lacks_by_now_are_done(command, more):
     command.write(["Anna.", "Bob."])
     command("--quiet")
     command.write(["Anna.", "Bob.", "Carl."])
     asked = []
-    assert command("--quiet", "--resume", build=counting(asked)) == 0
+    assert command("--quiet", *more, build=counting(asked)) == 0
     assert asked == ["d2"]
     assert [record["id"] for record in command.records()] == ["d0", "d1", "d2"]
 
@@ -175,12 +176,13 @@ def test_changed_models_are_refused(command, capsys):
     assert "have changed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("texts", [["Anna."], ["Anna.", "Eve?"]])
-def test_an_input_that_is_not_the_earlier_one_is_refused_without_quoting_it(command, capsys, texts):
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+@pytest.mark.parametrize("texts", [["Anna."], ["Anna.", "Eve?"], ["Anna.", "Bob. It rained."]])
+def test_an_input_that_is_not_the_earlier_one_is_refused_without_quoting_it(command, capsys, texts, more):
     command.write(["Anna.", "Bob."])
     command("--quiet")
     command.write(texts)
-    assert command("--quiet", "--resume") == 2
+    assert command("--quiet", *more) == 2
     message = capsys.readouterr().err
     assert "record 2 of 2" in message
     assert "Bob" not in message
