@@ -17,7 +17,7 @@ from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Prediction
 from el4ner.batch.record import RUN, Attempt, read_run, totals, versions, write_atomically, write_run
 from el4ner.batch.report import Tally, write_report
-from el4ner.batch.resume import CACHE, CONLL, REPORT, JobOptions, check_previous, may_be_complete
+from el4ner.batch.resume import CACHE, CONLL, REPORT, RESTARTING, JobOptions, check_previous, may_be_complete
 from el4ner.batch.runner import Finder, Runner
 from el4ner.config import Config
 from el4ner.errors import ConfigError, El4nerError, InputError
@@ -157,6 +157,9 @@ class Job:
     def _begin(self, previous: dict[str, Any] | None, provenance: dict[str, Any], journal: Journal) -> None:
         earlier: list[dict[str, Any]] = []
         if previous is None:
+            # Killed from here on, the same command begins anew: no old records beside a new run.json, nor the other way round.
+            if old := read_run(self._options.output):
+                write_run(self._options.output, {**old, "state": RESTARTING})
             journal.clear()
         else:
             if previous["provenance"] != provenance:

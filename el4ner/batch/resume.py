@@ -14,6 +14,8 @@ from el4ner.text.formats import STDIN
 CACHE = "cache.jsonl"
 CONLL = "predictions.conll"
 REPORT = "report.txt"
+RESTARTING = "restarting"
+"""State of a run whose records are being cleared for a new one."""
 Format = Literal["jsonl", "conll"]
 
 FLOW_KEYS = {"windows_in_flight", "documents_in_flight", "cache"}
@@ -69,7 +71,7 @@ def check_previous(config: Config, options: JobOptions) -> dict[str, Any] | None
     if options.fresh:
         return None
     run = read_run(options.output)
-    if run is None or run["state"] == "purged":
+    if run is None or run["state"] in ("purged", RESTARTING):
         _check_empty(options, run)
         return None
     _check_same(config, options, run)

@@ -144,6 +144,36 @@ def test_fresh_forgets_what_was(command):
     assert len(command.run_json()["attempts"]) == 1
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_fresh_that_is_killed_while_it_clears_begins_anew(command, monkeypatch, when):
+    command.write(["Anna.", "Bob."])
+    command("--quiet")
+    clear = Journal.clear
+
+    def killed(journal):
+        if when == "after":
+            clear(journal)
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Journal, "clear", killed)
+        command("--quiet", "--fresh")
+    asked = []
+    assert command("--quiet", build=counting(asked)) == 0
+    assert asked == ["d0", "d1"] and len(command.records()) == 2
+    assert command.run_json()["state"] == "finished"
+
+
+def test_a_finished_run_whose_records_were_cut_goes_on(command):
+    command.write(["Anna.", "Bob."])
+    command("--quiet")
+    journal = command.output / "predictions.jsonl"
+    journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+    asked = []
+    assert command("--quiet", build=counting(asked)) == 0
+    assert asked == ["d1"] and len(command.records()) == 2
+
+
 def test_another_configuration_is_refused_by_the_name_of_the_key(command, capsys):
     command.write(["Anna."])
     command("--quiet")
