@@ -22,6 +22,8 @@ ResultT = TypeVar("ResultT")
 
 LONGEST_WAIT_S = 60.0
 """A server that asks for a longer pause than this is given up on."""
+MOST_REPLY_BYTES = 8_000_000
+"""A longer reply is no answer: a token with twenty alternatives takes about a kilobyte."""
 _OVERFLOW = re.compile(r"context[ _](length|size|window)|maximum model length|max_model_len", re.IGNORECASE)
 _NO_TEMPLATE = re.compile(r"default chat template is no longer allowed|does not define one", re.IGNORECASE)
 _HINTS: Mapping[int, str] = MappingProxyType(
@@ -128,7 +130,7 @@ class Endpoint:
         self._outages = outages or Outages()
         self._slots = asyncio.Semaphore(concurrency)
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             timeout=None,
             follow_redirects=False,
             trust_env=False,
@@ -187,10 +189,10 @@ class Endpoint:
         """A page in plain text (``/metrics``), or None where there is none to be had in time."""
         try:
             async with asyncio.timeout(deadline_s):
-                reply = await self._client.get(self._url + path)
+                reply = await self._exchange("GET", path, None, {})
         except (TimeoutError, httpx.HTTPError):
             return None
-        return reply.text if reply.status_code == httpx.codes.OK else None
+        return reply.text if isinstance(reply, _Reply) and reply.status == httpx.codes.OK else None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -200,7 +202,8 @@ class Endpoint:
         """Seconds to wait before the next try; None: give up, since retries are used up and the member can be spared."""
         known_down = failure.outage and self._outages.is_down(self._member) and self._outages.can_spare(self._member)
         pause_s = None if known_down else self._policy.pause_s(tries, failure)
-        if pause_s is None and failure.outage:
+        # A server that answered others meanwhile is not away: this one request is what it cannot bear.
+        if pause_s is None and failure.outage and not self._outages.answered_within(self._member, waited_s):
             self._outages.failed(self._member)
             return WAIT_S if self._outages.worth_waiting(self._member, waited_s) else None
         return pause_s
@@ -212,20 +215,49 @@ class Endpoint:
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             async with asyncio.timeout(timeout_s):
-                reply = await self._client.request(method, self._url + path, content=content, headers=headers)
+                reply = await self._exchange(method, path, content, headers)
         except TimeoutError:
             reason = f"no answer within {timeout_s:g} s; raise timeout_s or lower concurrency"
             return Failure(reason, retryable=True, outage=True)
         except httpx.HTTPError as error:
             reason = f"the connection failed ({type(error).__name__}); is the server running?"
             return Failure(reason, retryable=True, outage=True)
-        if reply.status_code != httpx.codes.OK:
+        if isinstance(reply, Failure):
+            return reply
+        if reply.status != httpx.codes.OK:
             return _refusal(reply)
         result = _read(reply, read)
         # A page that every path leads to is no passing fault.
         return (
             replace(result, retryable=False, refused=True) if isinstance(result, Failure) and body is None else result
         )
+
+    async def _exchange(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> "_Reply | Failure":
+        """The reply, as long as it may be; nothing that is compressed, since what it holds could be of any length."""
+        async with self._client.stream(method, self._url + path, content=content, headers=headers) as response:
+            if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+                return Failure("the reply is compressed, though that was not asked for", retryable=False)
+            body = bytearray()
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > MOST_REPLY_BYTES:
+                    megabytes = MOST_REPLY_BYTES // 10**6
+                    return Failure(f"the reply is longer than {megabytes} MB", retryable=False)
+            return _Reply(response.status_code, response.headers, bytes(body))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body for looking at, whatever charset it states."""
+        return self.body.decode(errors="replace")
 
 
 @cache
@@ -234,18 +266,22 @@ def _trusted_certificates() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _read(reply: httpx.Response, read: Callable[[Any], ResultT]) -> ResultT | Failure:
+def _read(reply: _Reply, read: Callable[[Any], ResultT]) -> ResultT | Failure:
     try:
-        return read(json.loads(reply.content))
-    except GarbageError as error:
-        return Failure(f"the reply {error}", retryable=True)
+        content = json.loads(reply.body)
     except (ValueError, RecursionError):
         return Failure("the reply is not JSON", retryable=True)
+    try:
+        return read(content)
+    except GarbageError as error:
+        return Failure(f"the reply {error}", retryable=True)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return Failure("the reply does not have the expected form", retryable=True)
 
 
-def _refusal(reply: httpx.Response) -> Failure:
+def _refusal(reply: _Reply) -> Failure:
     """The failure that a status other than 200 means; the body may repeat the document and is never quoted."""
-    status = reply.status_code
+    status = reply.status
     if status in (400, 413, 422) and _OVERFLOW.search(reply.text):
         reason = "prompt and answer do not fit into the model's context; use fewer demonstrations or smaller windows"
         return Failure(f"HTTP {status}: {reason}", retryable=False, overflow=True)

@@ -1,5 +1,6 @@
 """Which members of an ensemble are down, and whether it can do without them: go on with the rest, or wait."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -12,9 +13,9 @@ LOOK_S = 10.0
 class Outages:
     """Shared by the members of one ensemble that are reached over the network.
 
-    A member is down from the moment that a request has used up its retries on it until it answers again. Where the
-    quorum can do without all members that are down, requests to them fail at once, but for one now and then that looks
-    whether the member is back. Where it cannot, requests wait.
+    A member is down from the moment that a request has used up its retries on it, and it answered no other meanwhile, until it
+    answers again. Where the quorum can do without all members that are down, requests to them fail at once, but for the next one
+    and one now and then, which look whether the member is back. Where it cannot, requests wait.
 
     Args:
         spare: members that may be missing, as the quorum says.
@@ -28,14 +29,21 @@ class Outages:
         self._clock = clock
         self._down: dict[str, float] = {}
         self._looked: dict[str, float] = {}
+        self._answered: dict[str, float] = {}
 
     def answered(self, member: str) -> None:
         """The member answers."""
         self._down.pop(member, None)
+        self._answered[member] = self._clock()
+
+    def answered_within(self, member: str, seconds: float) -> bool:
+        """Whether the member answered anything in the last so many seconds."""
+        return self._clock() - self._answered.get(member, -math.inf) < seconds
 
     def failed(self, member: str) -> None:
         """A request has used up its retries on the member."""
-        self._looked[member] = self._clock()
+        if member not in self._down:
+            self._looked[member] = -math.inf
         self._down.setdefault(member, self._clock())
 
     def is_down(self, member: str) -> bool:

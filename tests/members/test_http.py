@@ -1,6 +1,7 @@
 """The member behind HTTP, against a scripted server: what is sent, what is read, and every way it can fail."""
 
 import asyncio
+import gzip
 import json
 import math
 import time
@@ -16,6 +17,7 @@ from scripted_server import MODEL, Reply, ScriptedServer, completion, garbage, o
 from el4ner.config import MemberConfig
 from el4ner.errors import ConfigError, ContextOverflowError, MemberError
 from el4ner.members.base import Message, Request
+from el4ner.members.endpoint import MOST_REPLY_BYTES
 from el4ner.members.http import HttpMember
 from el4ner.prompts.formats import answer_format
 
@@ -208,6 +210,14 @@ def test_thoughts_are_not_part_of_the_answer():
         assert ask(server, extract(), thinking=True).text == "the [[answer]]"
 
 
+CHOICE = {"message": {"content": "fine"}, "finish_reason": "stop"}
+
+
+def answered(**content: Any) -> Reply:
+    """A completion with parts of another kind."""
+    return Reply(json.dumps({"choices": [CHOICE], **content}).encode())
+
+
 PASSING = {
     "429": status(429, TEXT, retry_after="0"),
     "500": status(500, TEXT),
@@ -219,6 +229,9 @@ PASSING = {
     "other JSON": garbage(b'{"choices": []}'),
     "a list": garbage(b"[1]"),
     "a number": garbage(b"1"),
+    "endless usage": answered(usage={"prompt_tokens": float("inf")}),
+    "usage in words": answered(usage={"prompt_tokens": "many"}),
+    "log-probabilities of nothing": answered(choices=[CHOICE | {"logprobs": [1]}]),
     "no content": completion(None),
     "odd finish": completion("fine", TEXT),
 }
@@ -229,6 +242,20 @@ def test_failures_that_may_pass_are_tried_again(reply: Reply):
     with ScriptedServer(script=[reply, reply]) as server:
         assert ask(server, extract()).text == "fine"
     assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(b" " * (MOST_REPLY_BYTES + 1)), "longer than 8 MB"),
+        (Reply(gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}), "is compressed"),
+        (Reply(b"\xff\xfe", 400, {"Content-Type": "text/html; charset=zip"}), "HTTP 400"),
+    ],
+)
+def test_a_reply_that_is_too_much_or_odd_is_one_failure(reply: Reply, said: str):
+    with ScriptedServer(lambda body: reply) as server, pytest.raises(MemberError, match=said):
+        ask(server, extract("x"))
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
-from scripted_server import MODEL, ScriptedServer, completion, status
+from scripted_server import MODEL, Reply, ScriptedServer, completion, status
 
 from el4ner.config import MemberConfig
 from el4ner.errors import MemberError
@@ -36,6 +37,8 @@ def test_as_many_may_be_down_as_the_quorum_spares():
 def test_a_spared_member_is_looked_at_now_and_then():
     clock = Clock()
     outages = Outages(spare=1, clock=clock)
+    outages.failed("a")
+    assert outages.may_try("a") and not outages.may_try("a")
     outages.failed("a")
     assert not outages.may_try("a")
     clock.now += LOOK_S
@@ -83,15 +86,34 @@ def test_a_member_that_can_be_spared_fails_at_once_after_its_first_outage():
 
     async def ask(server: ScriptedServer) -> None:
         asked = member(server, outages)
-        for reason in ("503", "down"):
+        for reason in ("503", "503", "down"):
             with pytest.raises(MemberError, match=reason):
                 await asked.generate(REQUEST)
 
     with ScriptedServer(lambda body: status(503)) as server:
         started = time.monotonic()
         asyncio.run(ask(server))
-        assert len(server.asked) == 2
+        assert len(server.asked) == 3
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_document_that_a_server_cannot_bear_takes_no_other_with_it(spare: int):
+    """It answers HTTP 500 to one request in ten; the nine others have their answers, and that one does not wait."""
+    outages = Outages(spare=spare, patience_s=600)
+
+    def reply(body: dict) -> Reply:
+        return status(500) if "poison" in body["messages"][-1]["content"] else completion("ok")
+
+    async def ask(server: ScriptedServer) -> list[Any]:
+        asked = member(server, outages)
+        texts = ["poison" if number % 10 == 3 else f"text {number}" for number in range(40)]
+        requests = [Request("extract", (Message("user", text),), 8) for text in texts]
+        return await asyncio.gather(*map(asked.generate, requests), return_exceptions=True)
+
+    with ScriptedServer(reply) as server:
+        answers = asyncio.run(ask(server))
+    assert [isinstance(answer, MemberError) for answer in answers] == [number % 10 == 3 for number in range(40)]
 
 
 def test_a_refusal_is_no_outage():
