@@ -60,6 +60,7 @@ class AnnotatedDocument:
         text: as given.
         status: ``ok``; ``partial``: a member is missing somewhere; ``failed``: there is no result.
         reason: what is missing, without text; None where the status is ``ok``.
+        unread: stretches ``(start, end)`` of the text that have no result.
     """
 
     id: str
@@ -67,6 +68,7 @@ class AnnotatedDocument:
     status: Status
     reason: str | None
     _entities: tuple[AnnotatedEntity, ...] = ()
+    unread: tuple[tuple[int, int], ...] = ()
 
     @property
     def entities(self) -> tuple[AnnotatedEntity, ...]:
@@ -263,7 +265,8 @@ class _Run:
             AnnotatedEntity(document.text[e.start : e.end], e.start, e.end, e.type, e.score, dict(e.votes))
             for e in prediction.entities
         )
-        self._done.put(AnnotatedDocument(document.id, document.text, prediction.status, prediction.reason, entities))
+        status, reason, unread = prediction.status, prediction.reason, prediction.unread
+        self._done.put(AnnotatedDocument(document.id, document.text, status, reason, entities, unread))
 
 
 def score(

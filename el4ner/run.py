@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 SOME_FAILED, MAX_FAILURES = 1, 3
 EPILOG = """\
-exit codes: 0 all documents have their predictions; 1 some failed (each record says why); 2 cannot begin or go on;
-3 stopped by --max-failures; 130 interrupted. After 2, 3 and 130 the same command goes on where the run was.
+exit codes: 0 all documents have their predictions; 1 some failed, or parts of some (each record says why);
+2 cannot begin or go on; 3 stopped by --max-failures; 130 interrupted. After 2, 3 and 130 the same command goes
+on where the run was.
 
 DIR holds predictions.jsonl (one record a document, in input order), run.json, report.txt, with --format conll
 predictions.conll, and with batch.cache cache.jsonl. Those that hold text are readable by their owner alone;
@@ -109,7 +110,8 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
 def _exit_code(run: dict[str, Any]) -> int:
     if run["state"] in ("max-failures", "interrupted"):
         return MAX_FAILURES if run["state"] == "max-failures" else INTERRUPTED
-    return SOME_FAILED if run["results"]["by_status"]["failed"] else OK
+    results = run["results"]
+    return SOME_FAILED if results["by_status"]["failed"] or results.get("with_unread_parts") else OK
 
 
 def _dry_run(options: argparse.Namespace, build: "Build | None") -> int:

@@ -82,13 +82,18 @@ def merge(document: Document, found: Found, rules: MergeRules) -> Outcome:
     counts: Counter[str] = Counter()
     for _, result in results:
         counts.update(result.counts)
+    problems += tuple(item.reason for _, item in found if isinstance(item, Failure))
     failures = [(window, reason) for window, result in found if (reason := _why_failed(result, rules)) is not None]
-    if failures:
-        reasons = tuple(item.reason for _, item in found if isinstance(item, Failure))
+    if failures and len(failures) == len(found):
         reason = _summary(failures, len(found))
         prediction = Prediction(document.id, "failed", reason=reason, text_hash=hash_text(document.text))
-        return Outcome(prediction, len(found), problems + reasons, counts)
-    prediction = _answered(document, results, rules)
+        return Outcome(prediction, len(found), problems, counts)
+    lost = {window.index for window, _ in failures}
+    prediction = _answered(document, [item for item in results if item[0].index not in lost], rules)
+    if failures:
+        stretches = tuple(_joined((window.own_start, window.own_end) for window, _ in failures))
+        reason = _summary(failures, len(found))
+        prediction = replace(prediction, status="partial", reason=reason, unread=stretches)
     return Outcome(prediction, len(found), problems, counts)
 
 
@@ -146,6 +151,17 @@ def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]]
         candidates=tuple(_candidates(results)) if rules.with_candidates else None,
         text_hash=hash_text(document.text),
     )
+
+
+def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Neighbouring stretches as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in stretches:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _candidates(results: Sequence[tuple[Window, WindowResult]]) -> Iterable[Candidate]:

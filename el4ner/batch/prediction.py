@@ -22,14 +22,15 @@ class Prediction:
 
     Attributes:
         id: the document's id.
-        status: ``ok``: every member answered in every window. ``partial``: every window has its quorum, but something
-            is missing. ``failed``: a window has no quorum, or could not be worked on; there are no entities then.
+        status: ``ok``: every member answered in every window. ``partial``: something is missing. ``failed``: no window has its
+            quorum, or the document could not be worked on; there are no entities then.
         entities: in document offsets, sorted by start, end and type.
         surfaces: the text of each entity, or None where texts are left out.
         members_answered: members, in the order of the configuration, that gave a usable extraction answer for every
             window they were asked for.
         reason: what is missing, without text; None where the status is ``ok``.
         candidates: all candidates with their ballots, in document offsets; None: they are not kept.
+        unread: stretches ``(start, end)`` of the document that nothing is known of: their windows had no quorum.
         text_hash: of the document's text, so that a record is never taken for that of a changed one; see :func:`hash_text`.
     """
 
@@ -40,6 +41,7 @@ class Prediction:
     members_answered: tuple[str, ...] = ()
     reason: str | None = None
     candidates: tuple[Candidate, ...] | None = None
+    unread: tuple[tuple[int, int], ...] = ()
     text_hash: str | None = None
 
     def to_line(self) -> bytes:
@@ -52,6 +54,8 @@ class Prediction:
         }
         if self.reason is not None:
             record["reason"] = self.reason
+        if self.unread:
+            record["unread"] = [list(stretch) for stretch in self.unread]
         if self.candidates is not None:
             record["candidates"] = [candidate.as_dict() for candidate in self.candidates]
         if self.text_hash is not None:
@@ -111,6 +115,7 @@ def parse_line(line: bytes, where: str) -> Prediction:
             members_answered=tuple(record["members_answered"]),
             reason=record.get("reason"),
             candidates=tuple(map(parse_candidate, record["candidates"])) if "candidates" in record else None,
+            unread=tuple((int(start), int(end)) for start, end in record.get("unread", ())),
             text_hash=record.get("text_hash"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:

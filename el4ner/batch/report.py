@@ -27,6 +27,7 @@ class Tally:
         reasons: how often documents failed or are partial for each reason; bounded.
         surfaces: how often each ``(type, surface)`` stands; the rarest may be missing.
         forgot: whether surfaces were forgotten.
+        unread: documents of which a part has no result.
     """
 
     documents: int = 0
@@ -34,6 +35,7 @@ class Tally:
     types: Counter[str] = field(default_factory=Counter)
     surfaces: Counter[tuple[str, str]] = field(default_factory=Counter)
     forgot: bool = False
+    unread: int = 0
 
     @classmethod
     def of(cls, predictions: Iterable[Prediction]) -> "Tally":
@@ -47,6 +49,7 @@ class Tally:
         """Count one prediction."""
         self.documents += 1
         self.statuses[prediction.status] += 1
+        self.unread += bool(prediction.unread)
         self.types.update(entity.type for entity in prediction.entities)
         if prediction.surfaces is not None:
             types = (entity.type for entity in prediction.entities)
@@ -60,6 +63,7 @@ class Tally:
         return {
             "documents": self.documents,
             "by_status": {status: self.statuses[status] for status in STATUSES},
+            "with_unread_parts": self.unread,
             "entities": self.types.total(),
             "by_type": dict(self.types.most_common()),
         }
@@ -82,6 +86,11 @@ def write_report(run: Mapping[str, Any], tally: Tally) -> str:
     for warning in run.get("warnings", ()):
         lines += [*wrap(f"Warning: {warning}", WIDTH), ""]
     lines += _section("Documents", [("all", tally.documents), *((name, tally.statuses[name]) for name in STATUSES)])
+    if tally.unread:
+        lines += [
+            *wrap(f"Of {tally.unread} partial document(s) a part has no result: see unread in the records", WIDTH),
+            "",
+        ]
     lines += _section("Entities", [("all", tally.types.total()), *tally.types.most_common()])
     lines += _surfaces(tally)
     lines += _costs(run["totals"])

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from el4ner.batch.merge import Failure, MergeRules, merge, settle
+from el4ner.batch.prediction import parse_line
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.errors import AlignmentError
 from el4ner.text.documents import Document, Window
@@ -100,13 +101,28 @@ def test_members_are_not_expected_in_languages_they_are_not_asked_in():
     assert (prediction.status, prediction.members_answered) == ("ok", ("one",))
 
 
-def test_a_window_below_the_quorum_fails_the_document_and_keeps_no_entities():
+def test_a_window_below_the_quorum_is_a_part_without_result_and_the_others_stand():
     rules = MergeRules(RULES.languages, quorum=2)
     silent = WindowResult((entity(0, 4),), ("one",), ("two, extract: no answer",))
-    found = [(window(0), WindowResult((entity(0, 4),), MEMBERS)), (window(1), silent)]
-    prediction = merge(DOCUMENT, found, rules).prediction
-    assert (prediction.status, prediction.entities) == ("failed", ())
-    assert prediction.reason == "window 2 of 2: 1 of 3 members answered, the quorum is 2; two, extract: no answer"
+    text = "Anna met Rome" * 3
+    windows = [Window("d", at, 13 * at, "Anna met Rome", 13 * at, 13 * at + 13, "en") for at in range(3)]
+    whole = WindowResult((entity(0, 4),), MEMBERS)
+    prediction = merge(
+        Document("d", text), [(windows[0], whole), (windows[1], silent), (windows[2], Failure("boom"))], rules
+    ).prediction
+    assert (prediction.status, [(e.start, e.end) for e in prediction.entities]) == ("partial", [(0, 4)])
+    assert prediction.unread == ((13, 39),)
+    assert prediction.reason == (
+        "window 2 of 3: 1 of 3 members answered, the quorum is 2; two, extract: no answer (and 1 more windows)"
+    )
+    assert parse_line(prediction.to_line(), "here").unread == prediction.unread
+
+
+def test_a_document_of_which_no_window_has_the_quorum_fails_and_keeps_no_entities():
+    rules = MergeRules(RULES.languages, quorum=2)
+    silent = WindowResult((entity(0, 4),), ("one",), ("two, extract: no answer",))
+    prediction = merge(DOCUMENT, [(window(0), silent)], rules).prediction
+    assert (prediction.status, prediction.entities, prediction.unread) == ("failed", (), ())
 
 
 def test_an_error_in_a_window_fails_the_document():
