@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from el4ner.batch.prediction import Prediction
+from el4ner.batch.record import open_anew
 from el4ner.text.documents import Document
 from el4ner.text.formats import to_conll
 
@@ -29,7 +30,7 @@ class ColumnFile:
         self._beside = path.with_name(path.name + ".part")
         self.left_out = 0
         self.failed = 0
-        descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_anew(self._beside)
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
 
     def add(self, document: Document, prediction: Prediction) -> None:

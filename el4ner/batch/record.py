@@ -134,7 +134,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 def write_atomically(path: Path, content: str) -> None:
     """Replace a file (mode 0600) by new content: a reader, or a crash, sees the old or the new one, never a part."""
     beside = path.with_name(path.name + ".part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = open_anew(beside)
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(content)
         stream.flush()
@@ -145,6 +145,12 @@ def write_atomically(path: Path, content: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def open_anew(path: Path) -> int:
+    """Descriptor of a new file (mode 0600) in place of whatever is there: a link is removed, never followed."""
+    path.unlink(missing_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:

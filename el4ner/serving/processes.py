@@ -23,10 +23,20 @@ class Identity:
     started: int
     boot: str
 
+    def __post_init__(self) -> None:
+        typed = type(self.pid) is int and type(self.started) is int and isinstance(self.boot, str)
+        if not typed or self.pid < 1 or (self.pid == 1 and not _is_first()):
+            raise ValueError("no process that a server could be")  # 0 and less mean groups of processes
+
     def alive(self) -> bool:
         """Whether this very process still runs."""
         now = _stat(self.pid)
         return now is not None and now.state not in "ZX" and now.started == self.started and _boot() == self.boot
+
+
+def _is_first() -> bool:
+    """Whether the first process of this machine is el4ner, as in a container, and not an init."""
+    return b"el4ner" in Path("/proc/1/cmdline").read_bytes()
 
 
 def identify(pid: int) -> Identity | None:

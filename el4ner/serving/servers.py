@@ -1,5 +1,6 @@
 """From the configuration to servers: members that share an endpoint share a server (a base and its adapters)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -151,10 +152,17 @@ def _check(member: MemberConfig, settings: ServeConfig, model: ModelFolder) -> N
         raise ConfigError(f"member {member.name}: serve.context {settings.context} is above the model's {positions}")
     for word in settings.extra_args:
         name = word.split("=", 1)[0].replace("_", "-")
-        if name in PLANNED:
-            raise ConfigError(f"member {member.name}: serve.extra_args: {name} is set by the plan; leave it out")
-        if name in REFUSED:
-            raise ConfigError(f"member {member.name}: serve.extra_args: {name} is refused; leave it out")
+        if planned := _meant(name, PLANNED):
+            raise ConfigError(f"member {member.name}: serve.extra_args: {planned} is set by the plan; leave it out")
+        if refused := _meant(name, REFUSED):
+            raise ConfigError(f"member {member.name}: serve.extra_args: {refused} is refused; leave it out")
+
+
+def _meant(name: str, arguments: Collection[str]) -> str | None:
+    """Which of some arguments a word may mean: vLLM takes beginnings of long ones as well."""
+    if name in arguments:
+        return name
+    return next((known for known in sorted(arguments) if len(name) > 2 and known.startswith(name)), None)
 
 
 def _names(group: list[MemberConfig]) -> str:

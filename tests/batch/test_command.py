@@ -243,3 +243,15 @@ def test_help_needs_no_model_library():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.splitlines()[-1] == "[]"
     assert json.dumps("--purge")[1:-1] in shown
+
+
+@pytest.mark.parametrize("name", ["report.txt.part", "run.json.part", "predictions.conll.part"])
+def test_a_planted_link_is_not_followed(command, tmp_path, name):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    command.output.mkdir()
+    (command.output / name).symlink_to(precious)
+    command.write(["Anna."])
+    assert command("--quiet", "--format", "conll") == 0
+    assert precious.read_text() == "mine"
+    assert all(path.stat().st_mode & 0o077 == 0 for path in command.output.iterdir())

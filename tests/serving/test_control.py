@@ -175,6 +175,13 @@ def test_a_stranger_under_an_old_process_id_is_not_touched():
         process.wait()
 
 
+@pytest.mark.parametrize("pid", [0, 1, -1, True, "1", 2.0])
+def test_a_damaged_state_never_names_a_group_of_processes(pid: Any):
+    """Of the ids of groups, 0 is this very session; the state is called damaged instead of acted upon."""
+    with pytest.raises(ValueError, match="no process"):
+        Identity(pid, 1, "boot")
+
+
 def test_the_key_comes_from_the_environment_or_from_a_closed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "key"
     file.write_text("from-file\n")

@@ -156,6 +156,8 @@ def test_the_drivers_report():
         ({"endpoint": "http://127.0.0.1/v1"}, "loopback only"),
         ({"serve": {"context": 99_999}}, "above the model's 40960"),
         ({"serve": {"extra_args": ["--trust_remote_code"]}}, "refused"),
+        ({"serve": {"extra_args": ["--trust-rem"]}}, "--trust-remote-code is refused"),
+        ({"serve": {"extra_args": ["--hos", "0.0.0.0"]}}, "--host is set by the plan"),
         ({"serve": {"extra_args": ["--port=1"]}}, "set by the plan"),
     ],
 )
