@@ -14,6 +14,7 @@ from el4ner.text.files import (
     CONLL_SUFFIXES,
     JSONL_SUFFIXES,
     SUFFIXES,
+    TEXT_SUFFIXES,
     Source,
     check_text,
     decode,
@@ -45,6 +46,7 @@ def read_documents(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> I
     Raises:
         InputError: something cannot be read as what it should be, or an id stands twice; names the place.
     """
+    _check_names(inputs)
     seen: set[int] = set()
     for place, document in _placed(inputs, stdin):
         digest = int.from_bytes(hashlib.blake2b(document.id.encode(), digest_size=8).digest())
@@ -98,6 +100,23 @@ def _placed(
             continue
         for source in find_sources([name], report=report):
             yield from _read(source, report=report)
+
+
+def _check_names(inputs: Sequence[str]) -> None:
+    """Refuse plain files that would have the same id, before any is read.
+
+    Raises:
+        InputError: there are two.
+    """
+    homes: dict[str, Path] = {}
+    for source in find_sources([name for name in inputs if name != STDIN], report=False):
+        if source.suffix in TEXT_SUFFIXES:
+            if source.stem in homes:
+                raise InputError(
+                    f"{source.path}: the id {source.stem!r} stands twice, first in {homes[source.stem]}; ids must differ within "
+                    "a job (for equal file names, give their common folder as the input)"
+                )
+            homes[source.stem] = source.path
 
 
 def _read(source: Source, *, report: bool) -> Iterator[tuple[str, Document]]:

@@ -167,10 +167,22 @@ def test_standard_input_is_json_lines_or_one_text(content: bytes, documents: lis
 
 def test_documents_are_read_lazily(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"id": 1, "text": "x"}\nbroken\n')
-    documents = read_documents([path, str(tmp_path / "missing.txt")])
+    documents = read_documents([path])
     assert next(documents).id == "1"
     with pytest.raises(InputError, match="line 2"):
         next(documents)
+
+
+def test_what_the_names_alone_show_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.jsonl", '{"id": 1, "text": "x"}\n')
+    with pytest.raises(InputError, match=r"missing\.txt does not exist"):
+        next(read_documents([first, str(tmp_path / "missing.txt")]))
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "letter.txt", "x")
+    with pytest.raises(InputError, match=r"two/letter\.txt: the id 'letter' stands twice, first in .*one/letter\.txt"):
+        next(read_documents([first, str(tmp_path / "one"), str(tmp_path / "two" / "letter.txt")]))
+    assert [document.id for document in read_documents([str(tmp_path)])] == ["1", "one/letter", "two/letter"]
 
 
 def test_counting_agrees_with_reading_and_does_not_parse(tmp_path: Path) -> None:
