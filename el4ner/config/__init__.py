@@ -2,7 +2,7 @@
 
 from el4ner.config.base import Language, Section, Word
 from el4ner.config.ensemble import Config
-from el4ner.config.load import load_config, parse_config, read_yaml, with_files
+from el4ner.config.load import load_config, parse_config, with_files
 from el4ner.config.members import LabelConfig, MemberConfig, ServeConfig, ServingConfig
 from el4ner.config.paths import BUNDLED, absolute_path, bundled_path, is_model_name, model_place
 from el4ner.config.problems import validate
@@ -18,6 +18,7 @@ from el4ner.config.stages import (
     VerifyConfig,
     WindowConfig,
 )
+from el4ner.config.yaml_files import read_yaml
 
 __all__ = [
     "BUNDLED",

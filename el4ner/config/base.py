@@ -12,4 +12,4 @@ Word = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 class Section(BaseModel):
     """A part of a configuration: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)

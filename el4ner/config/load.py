@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from el4ner.config.ensemble import Config
 from el4ner.config.paths import shipped_config, with_absolute_paths
 from el4ner.config.problems import validate
-from el4ner.errors import ConfigError
+from el4ner.config.yaml_files import read_yaml
 
 
 def load_config(path: Path) -> Config:
@@ -37,20 +35,6 @@ def with_files(data: Any, base: Path, keys: Iterable[str]) -> Any:
         return data
     named = {key: data[key] for key in keys if isinstance(data.get(key), str)}
     return data | {key: read_yaml(base / name) for key, name in named.items()}
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file.
-
-    Raises:
-        ConfigError: it cannot be read, or is not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}; give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML in UTF-8: {error}") from error
 
 
 def parse_config(data: Any, *, base: Path, where: str = "configuration") -> Config:
