@@ -1,5 +1,6 @@
 """Tuning of a causal language model on encoded conversations, with Transformers' Trainer and PEFT."""
 
+import json
 import logging
 import math
 import os
@@ -219,5 +220,17 @@ def _arguments(config: TrainConfig, work: Path, batches: int, evaluate: bool) ->
 
 
 def _last_checkpoint(work: Path) -> str | None:
-    numbered = [(int(p.name.rsplit("-", 1)[-1]), p) for p in work.glob("checkpoint-*") if p.is_dir()]
-    return str(max(numbered)[1]) if numbered else None
+    """The newest checkpoint that was written to its end; its state comes last."""
+    numbered = sorted(((int(p.name.rsplit("-", 1)[-1]), p) for p in work.glob("checkpoint-*")), reverse=True)
+    for _, path in numbered:
+        if _is_whole(path / "trainer_state.json"):
+            return str(path)
+        log.warning("%s was not written to its end; it is passed over", path)
+    return None
+
+
+def _is_whole(state: Path) -> bool:
+    try:
+        return isinstance(json.loads(state.read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        return False
