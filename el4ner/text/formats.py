@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -103,13 +104,17 @@ def _placed(
 
 
 def _check_names(inputs: Sequence[str]) -> None:
-    """Refuse plain files that would have the same id, before any is read.
+    """Refuse plain files that would have the same id, and names that no id can hold, before any is read.
 
     Raises:
-        InputError: there are two.
+        InputError: there are such files.
     """
     homes: dict[str, Path] = {}
     for source in find_sources([name for name in inputs if name != STDIN], report=False):
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in source.stem):
+            raise InputError(
+                f"{str(source.path)!a}: the file's name is not UTF-8, or holds control characters; rename it"
+            )
         if source.suffix in TEXT_SUFFIXES:
             if source.stem in homes:
                 raise InputError(

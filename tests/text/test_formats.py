@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,13 @@ def test_what_the_names_alone_show_is_said_before_anything_is_read(tmp_path: Pat
     with pytest.raises(InputError, match=r"two/letter\.txt: the id 'letter' stands twice, first in .*one/letter\.txt"):
         next(read_documents([first, str(tmp_path / "one"), str(tmp_path / "two" / "letter.txt")]))
     assert [document.id for document in read_documents([str(tmp_path)])] == ["1", "one/letter", "two/letter"]
+    for name in (b"caf\xe9.txt", b"a\x1b[31m.txt"):
+        path = os.fsencode(tmp_path) + b"/" + name
+        Path(os.fsdecode(path)).write_text("x")
+        with pytest.raises(InputError, match="name is not UTF-8, or holds control characters; rename it") as caught:
+            next(read_documents([str(tmp_path)]))
+        assert str(caught.value).isascii() and "\x1b" not in str(caught.value)
+        Path(os.fsdecode(path)).unlink()
 
 
 def test_counting_agrees_with_reading_and_does_not_parse(tmp_path: Path) -> None:
