@@ -47,7 +47,7 @@ class Served:
     def run(self, *words: str) -> None:
         """``python -m el4ner.VERB ...``; it must succeed."""
         command = [sys.executable, "-m", f"el4ner.{words[0]}", *words[1:]]
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=1500)
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=3600)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def f1(self, config: Path) -> float:
