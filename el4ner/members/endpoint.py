@@ -161,6 +161,7 @@ class Endpoint:
         self, method: str, path: str, body: Any, read: Callable[[Any], ResultT]
     ) -> tuple[ResultT, float]:
         tries, began = 0, time.perf_counter()
+        failed_at = began
         while True:
             if not self._outages.may_try(self._member):
                 raise MemberError(self._member, "its server is down; the others go on without it", retryable=True)
@@ -171,7 +172,9 @@ class Endpoint:
             if not isinstance(result, Failure):
                 self._outages.answered(self._member)
                 return result, time.perf_counter() - started
-            pause_s = self._pause_s(tries, result, time.perf_counter() - began)
+            now = time.perf_counter()
+            pause_s = self._pause_s(tries, result, now - began, now - failed_at)
+            failed_at = now
             if pause_s is None:
                 raise result.error(self._member)
             await asyncio.sleep(pause_s)
@@ -198,12 +201,19 @@ class Endpoint:
         """Close the connections."""
         await self._client.aclose()
 
-    def _pause_s(self, tries: int, failure: Failure, waited_s: float) -> float | None:
-        """Seconds to wait before the next try; None: give up, since retries are used up and the member can be spared."""
+    def _pause_s(self, tries: int, failure: Failure, waited_s: float, last_s: float) -> float | None:
+        """Seconds to wait before the next try; None: give up, since retries are used up and the member can be spared.
+
+        Args:
+            tries: so far.
+            failure: of the last one.
+            waited_s: since the request began.
+            last_s: since the try before failed, or the request began.
+        """
         known_down = failure.outage and self._outages.is_down(self._member) and self._outages.can_spare(self._member)
         pause_s = None if known_down else self._policy.pause_s(tries, failure)
-        # A server that answered others meanwhile is not away: this one request is what it cannot bear.
-        if pause_s is None and failure.outage and not self._outages.answered_within(self._member, waited_s):
+        # A server that answered others since the last failure is not away: this one request is what it cannot bear.
+        if pause_s is None and failure.outage and not self._outages.answered_within(self._member, last_s):
             self._outages.failed(self._member)
             return WAIT_S if self._outages.worth_waiting(self._member, waited_s) else None
         return pause_s
