@@ -143,7 +143,7 @@ def load(
 
     go_offline()
     resolved = _resolved(config, labels)
-    documents = None if pool is None else _documents(pool, "pool", labelled=True)
+    documents = None if pool is None else _documents(pool, "pool")
     if documents is None and labels is not None:
         resolved = resolved.model_copy(update={"pool": resolved.pool.model_copy(update={"path": None})})
     return Annotator(resolved, build_pipeline(resolved, Meter(), pool=documents))
@@ -165,6 +165,7 @@ class Annotator:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="el4ner", daemon=True)
         self._thread.start()
+        self._runs: set[_Run] = set()
         self._closed = False
 
     def annotate(self, texts: Iterable[Text]) -> Iterator[AnnotatedDocument]:
@@ -181,7 +182,7 @@ class Annotator:
         try:
             yield from iter(run.next, None)
         finally:
-            run.cancel()
+            self._end(run)
 
     async def aannotate(self, texts: Iterable[Text]) -> AsyncIterator[AnnotatedDocument]:
         """The same for a program with an event loop of its own."""
@@ -190,14 +191,16 @@ class Annotator:
             while (document := await asyncio.to_thread(run.next)) is not None:
                 yield document
         finally:
-            run.cancel()
+            self._end(run)
 
     def close(self) -> None:
-        """Give back the models' memory; what is under way is cancelled."""
+        """Give back the models' memory; calls that are under way end with an error."""
         if self._closed:
             return
         self._closed = True
-        asyncio.run_coroutine_threadsafe(self._ensemble.close(), self._loop).result()
+        for run in list(self._runs):
+            run.cancel()
+        asyncio.run_coroutine_threadsafe(self._give_back(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -213,7 +216,18 @@ class Annotator:
             raise El4nerError("this annotator is closed; load another one")
         if isinstance(texts, str | bytes):
             raise InputError("annotate takes an iterable of texts; put a single text into a list: annotate([text])")
-        return _Run(self._ensemble, self.config, texts, self._loop)
+        run = _Run(self._ensemble, self.config, texts, self._loop)
+        self._runs.add(run)
+        return run
+
+    def _end(self, run: "_Run") -> None:
+        run.cancel()
+        self._runs.discard(run)
+
+    async def _give_back(self) -> None:
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await self._ensemble.close()
 
 
 class _Run:
@@ -233,14 +247,15 @@ class _Run:
         """The next document; None after the last.
 
         Raises:
-            El4nerError: the texts cannot be read on.
+            El4nerError: the texts cannot be read on, or the annotator was closed meanwhile.
         """
         document = self._done.get()
         self._room.release()
         if document is None:
             self._done.put(None)
-            if not self._cancelled:
-                self._future.result()
+            if self._future.cancelled():
+                raise El4nerError("this annotator was closed while it worked")
+            self._future.result()
         return document
 
     def cancel(self) -> None:
@@ -254,7 +269,9 @@ class _Run:
 
     def _read(self, texts: Iterable[Text]) -> Iterator[Document]:
         for number, text in enumerate(texts):
-            self._room.acquire()
+            while not self._room.acquire(timeout=1.0):  # so that a program can end in the middle of a call
+                if not threading.main_thread().is_alive():
+                    return
             if self._cancelled:
                 return
             yield _document(text, number, "texts")
@@ -282,7 +299,7 @@ def score(
     Raises:
         InputError: one of them cannot be read, is for a document that gold does not have, or stands twice.
     """
-    documents = read_gold(Path(gold)) if isinstance(gold, str | Path) else _documents(gold, "gold", labelled=True)
+    documents = read_gold(Path(gold)) if isinstance(gold, str | Path) else _documents(gold, "gold")
     wanted = [frozenset(document.entities or ()) for document in documents]
     if isinstance(predictions, str | Path):
         read = read_predictions(Path(predictions), documents)
@@ -337,9 +354,8 @@ def _label(name: str, definition: object) -> dict[str, Any]:
     return {"name": name, "words": words, "definitions": {"en": definition, "zh": definition}}
 
 
-def _documents(items: Iterable[Mapping[str, Any]], what: str, *, labelled: bool) -> list[Document]:
-    make = _labelled if labelled else _document
-    documents = [make(item, number, what) for number, item in enumerate(items)]
+def _documents(items: Iterable[Mapping[str, Any]], what: str) -> list[Document]:
+    documents = [_labelled(item, number, what) for number, item in enumerate(items)]
     names = sorted(document.id for document in documents)
     twice = next((one for one, other in itertools.pairwise(names) if one == other), None)
     if twice is not None:

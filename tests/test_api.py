@@ -1,6 +1,8 @@
 """The Python API: what a caller gets, at which pace, and which mistakes are said."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,6 +131,25 @@ def test_a_closed_annotator_says_so():
     ner.close()
     with pytest.raises(el4ner.El4nerError, match="is closed"):
         list(ner.annotate([TEXT]))
+
+
+def test_closing_ends_what_is_under_way_with_an_error():
+    ner = annotator(batch={"documents_in_flight": 2})
+    documents = iter(ner.annotate(f"Text {number} from London." for number in range(1000)))
+    next(documents)
+    ner.close()
+    with pytest.raises(el4ner.El4nerError, match="closed while it worked"):
+        list(documents)
+
+
+def test_a_program_may_end_in_the_middle_of_a_call(tmp_path: Path):
+    own_config(tmp_path)
+    code = (
+        f"import el4ner; ner = el4ner.load({str(tmp_path / 'own.yaml')!r}); "
+        "documents = ner.annotate(f'Bexley {n}.' for n in range(10**6)); print(next(documents).id)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.stdout == "0\n" and done.returncode == 0
 
 
 def own_config(folder: Path) -> Path:

@@ -23,7 +23,7 @@ def shipped_config(name: str) -> Path | None:
     Raises:
         ConfigError: it is a name, and no such configuration is here.
     """
-    if Path(name).exists() or not is_model_name(name) or Path(name).suffix:
+    if Path(name).is_file() or not is_model_name(name) or Path(name).suffix:
         return None
     folder = Path(el4ner.__file__).parent / "configs"
     known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}

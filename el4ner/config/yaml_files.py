@@ -60,11 +60,10 @@ def read_yaml(path: Path) -> Any:
         ConfigError: it cannot be read, is not YAML, or exceeds a limit (2 MB, 200,000 values, 40 levels); the message says where.
     """
     try:
-        if not path.exists() or path.is_file():
-            with path.open("rb") as stream:
-                content = stream.read(MOST_BYTES + 1)
-        else:
+        if path.exists() and not path.is_file():
             raise ConfigError(f"{path} is no regular file; give the path of a YAML file")
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {path}: {reason}; give the path of a YAML file") from error

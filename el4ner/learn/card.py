@@ -63,8 +63,10 @@ def tuned_on(config: TrainConfig) -> Tuned:
     spoken = texts if tasks.mrc or tasks.mark else set()
     if tasks.extract or tasks.classify or tasks.verify:
         spoken = spoken | {prompts.words(language) for language in texts}
+    if _is_general(config):
+        return Tuned(config.prompt_style, (), general=True)
     words = {label.word(language) for labels in _label_sets(config) for label in labels for language in spoken}
-    return Tuned(config.prompt_style, tuple(sorted(words)), _is_general(config))
+    return Tuned(config.prompt_style, tuple(sorted(words)))
 
 
 def _is_general(config: TrainConfig) -> bool:

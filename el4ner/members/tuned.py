@@ -29,7 +29,7 @@ class Tuned:
 
     Attributes:
         prompt_style: of its prompts.
-        words: what the labels were called in them, in all languages; sorted.
+        words: what the labels were called in them, in all languages; sorted. Empty where it learnt to read any.
         general: whether it learnt to read label sets by their definitions.
     """
 

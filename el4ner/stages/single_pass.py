@@ -40,7 +40,7 @@ async def mark(
     answer, fitting = await ask_fitting(voice.member.generate, request_with, shown, order, minutes)
     if answer.finish_reason == "length":
         raise ParseError("the answer was cut at its longest; use smaller windows")
-    listed = _marking(voice).read(language, answer.text, text)
+    listed = marking_of(voice).read(language, answer.text, text)
     settings = config.extract.model_copy(update={"occurrences": "marked"})
     placed = {name: locate(mentions, text, fitting, settings, minutes) for name, mentions in listed.items()}
     return Answers(by_span(placed, config.type_names), complete=True)
@@ -56,7 +56,7 @@ async def mark_all(
 
 def marking_request(voice: Voice, text: str, language: Language, shown: Sequence[Document]) -> Request:
     """The request about one text."""
-    marking = _marking(voice)
+    marking = marking_of(voice)
     words = marking.words(language)
     return Request(
         stage=STAGE,
@@ -68,6 +68,7 @@ def marking_request(voice: Voice, text: str, language: Language, shown: Sequence
     )
 
 
-def _marking(voice: Voice) -> Marking:
+def marking_of(voice: Voice) -> Marking:
+    """The prompts of a member of role single-pass."""
     assert voice.marking is not None, "a member of another role marks nothing"
     return voice.marking

@@ -16,6 +16,7 @@ from el4ner.members.base import Request
 from el4ner.prompts.copying import write_typed_copy
 from el4ner.stages.answers import Answers
 from el4ner.stages.asking import Minutes, Voice
+from el4ner.stages.single_pass import marking_of
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
@@ -123,16 +124,16 @@ def weighing_request(
     readings: tuple[str, ...],
 ) -> Request:
     """The request about one stretch: the member's own answer up to there, and the ways of going on."""
-    assert voice.marking is not None, "a member of another role marks nothing"
-    words = dict(zip(voice.marking.types, voice.marking.words(language), strict=True))
+    marking = marking_of(voice)
+    words = dict(zip(marking.types, marking.words(language), strict=True))
     before = [(span, words[types[0]]) for span, types in answer.types.items() if span.end <= stretch.start]
     return Request(
         stage=STAGE,
-        messages=voice.marking.ask(language, text, shown),
+        messages=marking.ask(language, text, shown),
         max_tokens=1,
         choices=readings,
         begun=write_typed_copy(text[: stretch.start], before).lstrip(),
-        template=voice.marking.identity,
+        template=marking.identity,
     )
 
 
@@ -153,12 +154,12 @@ def _readings(
     voice: Voice, text: str, language: Language, stretch: Stretch
 ) -> dict[str, tuple[Span | None, str | None]]:
     """Each way of writing the stretch, with the candidate that it marks and the type that it gives."""
-    assert voice.marking is not None, "a member of another role marks nothing"
+    marking = marking_of(voice)
     piece = text[stretch.start : stretch.end]
     readings: dict[str, tuple[Span | None, str | None]] = {piece: (None, None)}
     for span in stretch.candidates:
         inside = Span(span.start - stretch.start, span.end - stretch.start)
-        for name, word in zip(voice.marking.types, voice.marking.words(language), strict=True):
+        for name, word in zip(marking.types, marking.words(language), strict=True):
             readings[write_typed_copy(piece, [(inside, word)])] = (span, name)
     return readings
 

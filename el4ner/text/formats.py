@@ -117,10 +117,7 @@ def _check_names(inputs: Sequence[str]) -> None:
             )
         if source.suffix in TEXT_SUFFIXES:
             if source.stem in homes:
-                raise InputError(
-                    f"{source.path}: the id {source.stem!r} stands twice, first in {homes[source.stem]}; ids must differ within "
-                    "a job (for equal file names, give their common folder as the input)"
-                )
+                raise InputError(_says_twice(str(source.path), source.stem, str(homes[source.stem])))
             homes[source.stem] = source.path
 
 
@@ -166,6 +163,10 @@ def _twice(inputs: Sequence[str], identity: str, place: str) -> str:
     earlier = next((found for found, document in _placed(files, report=False) if document.id == identity), place)
     if earlier == place:
         earlier = f"earlier in {_STDIN_PLACE}" if STDIN in inputs else "earlier"
+    return _says_twice(place, identity, earlier)
+
+
+def _says_twice(place: str, identity: str, earlier: str) -> str:
     return (
         f"{place}: the id {identity!r} stands twice, first in {earlier}; ids must differ within a job "
         "(for equal file names, give their common folder as the input)"
