@@ -5,7 +5,7 @@ questions about a text are to begin with the same tokens, one set of k sentences
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from el4ner.config import DemonstrationConfig, MrcConfig
 from el4ner.demos.retrieve import Method, Retrieval, Retriever
@@ -46,7 +46,7 @@ def question_demonstrations(
     text: str,
     spans: Sequence[Span],
     language: str,
-    exclude_id: str | None = None,
+    exclude_ids: Collection[str] = (),
 ) -> tuple[Document, ...]:
     """The demonstrations of all questions about a text, in prompt order; the same choice in training and inference.
 
@@ -58,14 +58,14 @@ def question_demonstrations(
         text: what is asked about; never among the demonstrations.
         spans: what is known of its mentions, for span-level similarity.
         language: of the text.
-        exclude_id: a pool document to leave out.
+        exclude_ids: pool documents to leave out.
     """
     count = settings.k if mrc.k is None else mrc.k
     if count == 0:
         return ()
 
     def ranked(method: Method, many: int) -> list[Document]:
-        found = retriever.retrieve(text, spans, language, exclude_id=exclude_id, k=many, method=method)
+        found = retriever.retrieve(text, spans, language, exclude_ids=exclude_ids, k=many, method=method)
         return _best_first(found, settings.order)
 
     if not mrc.balance:

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,20 +83,20 @@ class Retriever:
         spans: Sequence[Span],
         language: str,
         *,
-        exclude_id: str | None = None,
+        exclude_ids: Collection[str] = (),
         k: int | None = None,
         method: Method | None = None,
     ) -> Retrieval:
         """The demonstrations for a text.
 
-        The text itself is never among them, nor the pool document ``exclude_id``. There are fewer than k where the pool
+        The text itself is never among them, nor are the pool documents ``exclude_ids``. There are fewer than k where the pool
         (in this language) has no more to offer.
 
         Args:
             text: the input.
             spans: what pre-extraction found in it; a surface that occurs twice counts once.
             language: of the input.
-            exclude_id: pool document to leave out, for instance in cross-validation.
+            exclude_ids: pool documents to leave out, for instance in cross-validation.
             k: how many; None: as configured.
             method: how to find them; None: as configured.
         """
@@ -104,7 +104,7 @@ class Retriever:
         method = method or self._config.method
         if count <= 0 or method == "none":
             return NOTHING
-        query = _Query(text, tuple(spans), language, self._excluded(text, exclude_id))
+        query = _Query(text, tuple(spans), language, self._excluded(text, exclude_ids))
         wanted = count * DIVERSITY_CANDIDATES if self._config.diversity > 0 else count
         method, found = self._search(query, wanted, method)
         if not found:
@@ -187,8 +187,8 @@ class Retriever:
     def _language(self, query: "_Query") -> str | None:
         return query.language if self._config.same_language else None
 
-    def _excluded(self, text: str, exclude_id: str | None) -> frozenset[int]:
-        same_id = self._by_id.get(exclude_id, set()) if exclude_id is not None else set()
+    def _excluded(self, text: str, exclude_ids: Collection[str]) -> frozenset[int]:
+        same_id = set().union(*(self._by_id.get(name, ()) for name in exclude_ids))
         return frozenset(self._by_text.get(text_key(text), set()) | same_id)
 
     def _random(self, text: str) -> random.Random:

@@ -123,6 +123,19 @@ class SchemaConfig(Section):
         return self
 
 
+class WindowConfig(Section):
+    """Windows of several sentences, as documents are cut into."""
+
+    share: float = Field(
+        default=0.0, ge=0, le=1, description="Chance that a sentence is read with those that follow in its file."
+    )
+    max_columns: int = Field(
+        default=200,
+        ge=2,
+        description="Widest window (a Chinese character is 2 wide); half of it to all of it is filled.",
+    )
+
+
 class LoraConfig(Section):
     """Low-rank adapters (PEFT) instead of tuning all weights."""
 
@@ -232,6 +245,7 @@ class TrainConfig(Section):
     )
     tasks: TaskConfig = TaskConfig()
     schemas: SchemaConfig = SchemaConfig()
+    windows: WindowConfig = WindowConfig()
     mrc: MrcConfig = Field(
         default=MrcConfig(),
         description="Questions, as in the ensemble's configuration: the member is asked as it was tuned.",

@@ -2,21 +2,27 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from el4ner.config import LabelConfig, Language
 from el4ner.errors import InputError
-from el4ner.learn.config import DataConfig
+from el4ner.learn.config import DataConfig, WindowConfig
 from el4ner.learn.marked import read_marked
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
+from el4ner.text.language import columns
 from el4ner.text.spans import Entity
+
+PARTINGS = {"en": (" ", " ", " ", "\n", "\n\n"), "zh": ("", "", "", "\n", "\n\n")}
+"""What stands between the sentences of a window, drawn by chance."""
+_ENDS = (".", "!", "?", "。", "！", "？", "”", '"')
+"""What a sentence ends with that another may follow on its line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A labelled sentence.
+    """A labelled sentence, or several that are read as one window.
 
     Attributes:
         document: the sentence.
@@ -24,6 +30,7 @@ class Sentence:
         repeat: how often it is seen in an epoch.
         types: the types that its file labels; None: all.
         labels: the label set of its file; None: the configuration's.
+        parts: ids of the sentences that a window was joined from; empty: it is one sentence.
     """
 
     document: Document
@@ -31,6 +38,12 @@ class Sentence:
     repeat: float
     types: frozenset[str] | None = None
     labels: tuple[LabelConfig, ...] | None = None
+    parts: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the document, or of the sentences that it was joined from."""
+        return self.parts or (self.document.id,)
 
 
 def read_sentences(data: Sequence[DataConfig]) -> list[Sentence]:
@@ -57,6 +70,39 @@ def split(sentences: Sequence[Sentence], fraction: float, seed: int) -> tuple[li
     held_out = set(texts[: round(len(texts) * fraction)])
     train = [s for s in sentences if s.document.text not in held_out]
     return train, [s for s in sentences if s.document.text in held_out]
+
+
+def joined(sentences: Sequence[Sentence], settings: WindowConfig, seed: int) -> list[Sentence]:
+    """The sentences, some of them joined with those that follow in their file: windows of documents hold several as well.
+
+    Each sentence stands in one place of the result.
+    """
+    rng, rest, made = random.Random(f"{seed}:windows"), list(reversed(sentences)), []
+    while rest:
+        window = rest.pop()
+        if rng.random() < settings.share:
+            room = rng.randint(settings.max_columns // 2, settings.max_columns)
+            while rest and _go_together(window, rest[-1]) and _columns(window) + _columns(rest[-1]) <= room:
+                window = _with_next(window, rest.pop(), rng)
+        made.append(window)
+    return made
+
+
+def _columns(sentence: Sentence) -> int:
+    return columns(sentence.document.text)
+
+
+def _go_together(one: Sentence, other: Sentence) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in ("language", "repeat", "types", "labels"))
+
+
+def _with_next(window: Sentence, following: Sentence, rng: random.Random) -> Sentence:
+    first, second = window.document, following.document
+    parting = rng.choice(PARTINGS[window.language]) if first.text.rstrip().endswith(_ENDS) else "\n"
+    text = first.text + parting
+    entities = (Entity(len(text) + e.start, len(text) + e.end, e.type) for e in second.entities or ())
+    document = Document(f"{first.id}+", text + second.text, (*(first.entities or ()), *entities))
+    return replace(window, document=document, parts=(*window.ids, *following.ids))
 
 
 def _documents(item: DataConfig) -> Iterable[Document]:

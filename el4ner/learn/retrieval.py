@@ -35,14 +35,14 @@ def build_retrieves(sentences: Sequence[Sentence], config: TrainConfig) -> tuple
 
     def nearest(sentence: Sentence) -> tuple[Document, ...]:
         document, retriever = sentence.document, retrievers[_label_set(sentence)]
-        found = retriever.retrieve(document.text, _spans(document), sentence.language, exclude_id=document.id)
+        found = retriever.retrieve(document.text, _spans(document), sentence.language, exclude_ids=sentence.ids)
         return found.demonstrations
 
     def for_questions(sentence: Sentence) -> tuple[Document, ...]:
         document, language = sentence.document, sentence.language
         spans, retriever = _spans(document), retrievers[_label_set(sentence)]
         return question_demonstrations(
-            retriever, settings, config.mrc, types, document.text, spans, language, document.id
+            retriever, settings, config.mrc, types, document.text, spans, language, sentence.ids
         )
 
     return _remembered(nearest, settings.order), _remembered(for_questions, settings.order)

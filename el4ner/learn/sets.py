@@ -8,7 +8,7 @@ from typing import Any
 from el4ner.errors import ConfigError
 from el4ner.learn.batches import Batches
 from el4ner.learn.config import TrainConfig
-from el4ner.learn.data import Sentence, read_sentences, split
+from el4ner.learn.data import Sentence, joined, read_sentences, split
 from el4ner.learn.examples import ExampleMaker, plan_epochs
 from el4ner.learn.questions import QuestionMaker, Retrieve
 from el4ner.learn.retrieval import build_retrieves
@@ -27,7 +27,7 @@ class Sets:
     Attributes:
         train: batches of all epochs.
         held_out: batches of the held-out sentences, once each; None where none are held out.
-        sentences: how many are learnt from.
+        sentences: how many are learnt from, alone or in windows.
         held_out_sentences: how many are held out.
     """
 
@@ -55,7 +55,8 @@ def build_sets(config: TrainConfig, tokenizer: Any) -> Sets:
     """
     learnt, held_out = split(read_sentences(config.data), config.evaluation.fraction, config.seed)
     retrieves = build_retrieves(learnt, config)
-    train = _batches(learnt, config.optimisation.epochs, config, retrieves, tokenizer)
+    windows = joined(learnt, config.windows, config.seed)
+    train = _batches(windows, config.optimisation.epochs, config, retrieves, tokenizer)
     evaluation = _batches(held_out, 1.0, config, retrieves, tokenizer) if held_out else None
     return Sets(train, evaluation, len(learnt), len(held_out))
 

@@ -73,9 +73,9 @@ def test_a_type_is_shown_both_ways_wherever_two_sentences_can_do_it(held: list[s
 def test_they_stand_in_the_configured_order(order: str, shown: list[str]):
     retriever = Ranked(holding("PER"), holding("PER"), holding("LOC"), order=order)
     settings = DemonstrationConfig(k=2, order=order)
-    found = question_demonstrations(retriever, settings, MrcConfig(), ("PER", "LOC"), "text", [], "en", "own")
+    found = question_demonstrations(retriever, settings, MrcConfig(), ("PER", "LOC"), "text", [], "en", ("own",))
     assert [document.id for document in found] == shown
-    assert retriever.asked == [{"k": 32, "exclude_id": "own", "method": "span"}]
+    assert retriever.asked == [{"k": 32, "exclude_ids": ("own",), "method": "span"}]
 
 
 def test_a_sentence_without_spans_is_sought_by_likeness_where_span_similarity_finds_none():
@@ -90,7 +90,7 @@ def test_unbalanced_ones_are_the_nearest():
     settings, mrc = DemonstrationConfig(k=5), MrcConfig(balance=False, k=2)
     found = question_demonstrations(retriever, settings, mrc, TYPES, "text", [], "en")
     assert [document.id for document in found] == ["PER", "PER"]
-    assert retriever.asked == [{"k": 2, "exclude_id": None, "method": "span"}]
+    assert retriever.asked == [{"k": 2, "exclude_ids": (), "method": "span"}]
 
 
 def test_no_demonstrations_are_asked_for_where_none_are_wanted():

@@ -63,7 +63,7 @@ def test_the_input_itself_is_never_shown(make, pool, method):
 
 @pytest.mark.parametrize("method", ["span", "sentence", "random"])
 def test_a_document_can_be_left_out_by_id(make, method):
-    shown = ids(make(method=method, k=9).retrieve(TEXT, SPANS, "en", exclude_id="bank"))
+    shown = ids(make(method=method, k=9).retrieve(TEXT, SPANS, "en", exclude_ids=["bank"]))
     assert "bank" not in shown and len(shown) >= 4
 
 

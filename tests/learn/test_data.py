@@ -1,5 +1,7 @@
 """Labelled sentences for training: read, mapped, split."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from el4ner.config import LabelConfig
 from el4ner.errors import InputError
-from el4ner.learn.config import DataConfig
-from el4ner.learn.data import Sentence, read_sentences, split
+from el4ner.learn.config import DataConfig, WindowConfig
+from el4ner.learn.data import Sentence, joined, read_sentences, split
 from el4ner.text.documents import Document
+from el4ner.text.language import columns
 from el4ner.text.spans import Entity
 
 from .conftest import labelled, write_jsonl
@@ -70,3 +74,35 @@ def test_equal_texts_stay_on_one_side_and_nothing_is_lost(texts: list[str], frac
 def test_another_seed_holds_out_other_sentences():
     sentences = [sentence_of(i, f"text {i}") for i in range(100)]
     assert split(sentences, 0.1, 1)[1] != split(sentences, 0.1, 2)[1]
+
+
+def found(sentences: list[Sentence]) -> list[str]:
+    return [e.span.surface(s.document.text) for s in sentences for e in s.document.entities or ()]
+
+
+@given(st.lists(st.sampled_from(["Mira slept.", "Karl saw Mira!", "no name", "Mira" * 30]), max_size=20), st.integers())
+def test_windows_hold_every_sentence_once_with_its_mentions_in_place(texts: list[str], seed: int):
+    mentions = [tuple(Entity(m.start(), m.end(), "PER") for m in re.finditer("Mira", text)) for text in texts]
+    singles = [
+        Sentence(Document(str(i), t, m), "en", 1.0) for i, (t, m) in enumerate(zip(texts, mentions, strict=True))
+    ]
+    windows = joined(singles, WindowConfig(share=1.0, max_columns=60), seed)
+    assert [identity for window in windows for identity in window.ids] == [single.document.id for single in singles]
+    assert found(windows) == found(singles)
+    assert all(columns(window.document.text) <= 60 + len(window.parts) for window in windows if window.parts)
+    assert joined(singles, WindowConfig(share=0.0), seed) == singles
+
+
+def test_windows_hold_sentences_of_one_label_set_and_language():
+    labels = (LabelConfig(name="patient", words={"en": "patient"}),)
+    alone = [
+        sentence_of(1, "A."),
+        replace(sentence_of(2, "B."), labels=labels),
+        replace(sentence_of(3, "C."), language="zh"),
+    ]
+    assert joined(alone, WindowConfig(share=1.0), 1) == alone
+
+
+def test_a_sentence_without_an_end_stands_on_a_line_of_its_own():
+    (window,) = joined([sentence_of(1, "Headline"), sentence_of(2, "Text.")], WindowConfig(share=1.0), 1)
+    assert window.document.text == "Headline\nText."
