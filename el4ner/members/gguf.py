@@ -9,7 +9,7 @@ from el4ner.config import MemberConfig
 from el4ner.errors import ModelError
 from el4ner.members.base import Answer, Choice, Request
 from el4ner.members.endpoint import Endpoint, RetryPolicy
-from el4ner.members.gguf_adapter import check_adapter, converted
+from el4ner.members.gguf_adapter import check_adapter, merged
 from el4ner.members.gguf_header import GgufHeader, read_header
 from el4ner.members.llamacpp import LlamaCpp
 from el4ner.members.llamacpp_server import LocalServer, start_server
@@ -55,8 +55,13 @@ class GgufMember:
     def fingerprint(self) -> str:
         """Hash of the weights, the adapter and the settings that change answers."""
         adapter = [hash_folder(self._adapter)] if self._adapter else []
-        parts = ["llama.cpp", _hash(self._path), *adapter, str(self._config.constrain), repr(self._arguments)]
+        parts = ["llama.cpp", self._weights, *adapter, str(self._config.constrain), repr(self._arguments)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @cached_property
+    def _weights(self) -> str:
+        with self._path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
 
     async def generate(self, request: Request) -> Answer:
         """Answer in free text, held to its form."""
@@ -90,18 +95,19 @@ class GgufMember:
 
     async def _load(self) -> tuple[LocalServer, Endpoint, LlamaCpp]:
         header, config = self._header, self._config
-        adapter = await asyncio.to_thread(converted, self._adapter, header) if self._adapter else None
-        server = await asyncio.to_thread(start_server, self._path, header, adapter, _CONTEXT)
+        path = await asyncio.to_thread(self._file)
+        server = await asyncio.to_thread(start_server, path, header, _CONTEXT)
         endpoint = Endpoint(self.name, server.url, server.key, concurrency=64, policy=_PATIENCE)
         told, first = self._arguments, header.bos if header.puts_bos else None
         template = ChatTemplate(header.chat_template, header.bos, header.eos, told, puts_bos=header.puts_bos)
         specials = tuple(dict.fromkeys((*KNOWN_SPECIALS, *header.specials)))
         return server, endpoint, LlamaCpp(self.name, endpoint, template, specials, first, bool(config.constrain))
 
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    def _file(self) -> Path:
+        """The file to load: the model's, or the one with the adapter merged into it."""
+        if self._adapter is None:
+            return self._path
+        return merged(self._adapter, self._path, self._header, self._weights)
 
 
 __all__ = ["GgufMember"]

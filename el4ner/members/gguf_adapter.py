@@ -1,12 +1,13 @@
-"""A LoRA adapter in PEFT's format as the GGUF file that llama.cpp puts on a base model.
+"""A LoRA adapter in PEFT's format on a GGUF model: merged into a copy of it, so that it costs llama.cpp nothing.
 
 A matrix ``W`` becomes ``W + s B A``, where ``s`` is ``alpha / r`` (arXiv 2106.09685, section 4.1) or, rank-stabilised,
-``alpha / sqrt(r)`` (arXiv 2312.03732). A GGUF file has one alpha for all matrices, which llama.cpp divides by each one's rank: it
-is written as 1, and the rest is put into ``B``. An adapter that does more than add such matrices is refused.
+``alpha / sqrt(r)`` (arXiv 2312.03732). An adapter that does more than add such matrices is refused.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -21,10 +22,15 @@ from safetensors import SafetensorError, safe_open
 
 from el4ner.errors import ModelError
 from el4ner.members.gguf_header import GgufHeader
+from el4ner.models.requantise import LowRank, merge
 from el4ner.models.weights import check_adapter_folder, hash_folder
 
-_FORM = "1"
-"""Part of the converted files' names; to be raised when this module converts otherwise."""
+log = logging.getLogger(__name__)
+
+_FORM = "2"
+"""Part of the merged files' names; to be raised when this module merges otherwise."""
+_KEPT = 6
+"""Merged files that stay; each is about as large as its model, and the least recently used go first."""
 _MODEL_TYPES = {
     "llama": ("llama", "mistral"),
     "qwen2": ("qwen2",),
@@ -53,7 +59,7 @@ _FLOATS = ("F32", "F16", "BF16")
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Where ``A`` and ``B`` of one matrix are stored, what llama.cpp calls the matrix, and what ``B`` is multiplied by."""
+    """Where ``A`` and ``B`` of one matrix are stored, what llama.cpp calls the matrix, and ``s``."""
 
     a: str
     b: str
@@ -70,26 +76,43 @@ def check_adapter(folder: Path, base: GgufHeader) -> None:
     _pairs(folder, base)
 
 
-def converted(folder: Path, base: GgufHeader) -> Path:
-    """The GGUF file of an adapter; written at the first time, into ``$XDG_CACHE_HOME/el4ner/adapters`` (``~/.cache/...``).
+def merged(folder: Path, path: Path, base: GgufHeader, identity: str) -> Path:
+    """The GGUF file of a model with an adapter merged into it.
+
+    It is written at the first time, into ``$XDG_CACHE_HOME/el4ner/merged`` (``~/.cache/...``).
 
     Args:
         folder: of a PEFT adapter.
-        base: header of the model that it was tuned on.
+        path: GGUF file of the model that it was tuned on.
+        base: header of that file.
+        identity: hash of that file.
 
     Raises:
-        ModelError: it does not fit the base, uses what this form cannot say, changes nothing, or the cache cannot be written.
+        ModelError: the adapter does not fit the base, is more than low-rank matrices, or changes nothing; or the cache cannot be
+            written.
     """
     pairs = _pairs(folder, base)
-    parts = (_FORM, hash_folder(folder), base.architecture, base.heads, base.kv_heads, sorted(base.tensors.items()))
-    path = _cache() / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.gguf"
-    if not path.is_file():
-        _write(path, base, _tensors(folder, base, pairs))
-    return path
+    name = hashlib.sha256(repr((_FORM, hash_folder(folder), identity)).encode()).hexdigest()
+    target = _cache() / f"{name}.gguf"
+    if not target.is_file():
+        updates = _updates(folder, base, pairs)
+        log.info("the adapter %s is merged into %s, once; this takes some seconds", folder.name, path.parent.name)
+        _write(path, target, updates)
+    _keep_recent(target)
+    return target
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "el4ner" / "adapters"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "el4ner" / "merged"
+
+
+def _keep_recent(used: Path) -> None:
+    """Mark a file as used, and delete the least recently used ones beyond what is kept; a cache that is read-only stays."""
+    with contextlib.suppress(OSError):
+        os.utime(used)
+        files = sorted(used.parent.glob("*.gguf"), key=lambda file: file.stat().st_mtime, reverse=True)
+        for file in files[_KEPT:]:
+            file.unlink(missing_ok=True)
 
 
 def _pairs(folder: Path, base: GgufHeader) -> list[_Pair]:
@@ -191,7 +214,7 @@ def _pair(
     if shapes.get(a) != (rank, columns) or shapes.get(b) != (rows, rank):
         raise ModelError(f"{folder}: {module} has not the shape of rank {rank} on this GGUF file; give its own adapter")
     alpha = float(_of_module(settings.get("alpha_pattern"), module, settings.get("lora_alpha")))
-    return _Pair(a, b, target, alpha * rank**0.5 if settings.get("use_rslora") else alpha)
+    return _Pair(a, b, target, alpha / (rank**0.5 if settings.get("use_rslora") else rank))
 
 
 def _of_module(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
@@ -214,24 +237,23 @@ def _expected(settings: Mapping[str, Any], base: GgufHeader, names: Any) -> set[
     return {f"{names.get_name(module)}.weight" for module in modules} & base.tensors.keys()
 
 
-def _tensors(folder: Path, base: GgufHeader, pairs: list[_Pair]) -> dict[str, NDArray[np.float32]]:
-    """The matrices by their names in the converted file."""
+def _updates(folder: Path, base: GgufHeader, pairs: list[_Pair]) -> dict[str, LowRank]:
+    """What is added to the base's matrices, by their names."""
     from safetensors.torch import load_file  # NumPy knows no bfloat16
 
     try:
         stored = load_file(folder / "adapter_model.safetensors")
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder} cannot be read ({type(error).__name__}); fetch or train it again") from error
-    tensors: dict[str, NDArray[np.float32]] = {}
+    updates: dict[str, LowRank] = {}
     for pair in pairs:
         a, b = (stored[key].float().numpy() for key in (pair.a, pair.b))
-        tensors[f"{pair.target}.lora_a"] = a
-        tensors[f"{pair.target}.lora_b"] = _rows_as_stored(b * np.float32(pair.factor), pair.target, base)
-    if not all(np.isfinite(values).all() for values in tensors.values()):
+        updates[pair.target] = LowRank(_rows_as_stored(b * np.float32(pair.factor), pair.target, base), a)
+    if not all(np.isfinite(update.a).all() and np.isfinite(update.b).all() for update in updates.values()):
         raise ModelError(f"{folder} holds numbers that are not finite; train it again")
-    if not any(tensors[f"{p.target}.lora_a"].any() and tensors[f"{p.target}.lora_b"].any() for p in pairs):
+    if not any(update.a.any() and update.b.any() for update in updates.values()):
         raise ModelError(f"{folder} changes nothing: in each product one matrix is 0; train it, or leave adapter out")
-    return tensors
+    return updates
 
 
 def _rows_as_stored(rows: NDArray[np.float32], target: str, base: GgufHeader) -> NDArray[np.float32]:
@@ -242,28 +264,18 @@ def _rows_as_stored(rows: NDArray[np.float32], target: str, base: GgufHeader) ->
     return rows.reshape(heads, 2, -1, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def _write(path: Path, base: GgufHeader, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def _write(path: Path, target: Path, updates: Mapping[str, LowRank]) -> None:
     """Write the file in one step, so that no cut leaves half of it."""
-    import gguf
-
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as work:
-            writer = gguf.GGUFWriter(Path(work) / "adapter.gguf", base.architecture)
-            writer.add_type(gguf.GGUFType.ADAPTER)
-            writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-            writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 1.0)
-            for name, values in tensors.items():
-                writer.add_tensor(name, np.ascontiguousarray(values))
-            writer.write_header_to_file()
-            writer.write_kv_data_to_file()
-            writer.write_tensors_to_file()
-            writer.close()
-            (Path(work) / "adapter.gguf").replace(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as work:
+            merge(path, Path(work) / target.name, updates)
+            (Path(work) / target.name).replace(target)
     except OSError as error:
+        room = path.stat().st_size * 13 // 10_000_000
         raise ModelError(
-            f"cannot write {path} ({error.strerror or error}); let XDG_CACHE_HOME name a folder with room"
+            f"cannot write {target} ({error.strerror or error}); let XDG_CACHE_HOME name a folder with room for {room} MB"
         ) from error
 
 
-__all__ = ["check_adapter", "converted"]
+__all__ = ["check_adapter", "merged"]

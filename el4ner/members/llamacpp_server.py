@@ -26,13 +26,12 @@ class LocalServer:
     handle: Any
 
 
-def start_server(path: Path, header: GgufHeader, adapter: Path | None, context: int) -> LocalServer:
+def start_server(path: Path, header: GgufHeader, context: int) -> LocalServer:
     """Load a model and serve it with all cores; it ends when nothing refers to it any more.
 
     Args:
         path: the GGUF file.
         header: of that file.
-        adapter: a LoRA adapter in GGUF, if any.
         context: tokens of the longest prompt with its answer.
 
     Raises:
@@ -55,8 +54,6 @@ def start_server(path: Path, header: GgufHeader, adapter: Path | None, context: 
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [key := secrets.token_urlsafe(24)]
     params.ui = params.endpoint_slots = False
     params.verbosity = -1
-    if adapter is not None:
-        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
     try:
         with _starting:
             server = xllamacpp.Server(params)

@@ -84,7 +84,7 @@ def test_choices_have_the_probabilities_that_the_model_gives_them(chat_model):
 
 def _by_hand(path, choices, begun=""):
     """Log-probabilities from the unconstrained distribution: p/n at the first byte, then e/l after the shared p."""
-    server = start_server(path, read_header(path), None, 2048)
+    server = start_server(path, read_header(path), 2048)
     prompt = f"<|im_start|>system\nFind names.<|im_end|>\n<|im_start|>user\n{TEXT}<|im_end|>\n<|im_start|>assistant\n"
     prompt += begun
 

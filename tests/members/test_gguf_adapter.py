@@ -1,9 +1,10 @@
-"""LoRA adapters on GGUF models: what PEFT computes in float32 and what llama.cpp computes with the converted file."""
+"""LoRA adapters on GGUF models: what PEFT computes in float32 and what llama.cpp computes with the merged file."""
 
 import asyncio
 import dataclasses
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from el4ner.config import MemberConfig  # noqa: E402
 from el4ner.errors import ModelError  # noqa: E402
 from el4ner.members.base import Request  # noqa: E402
 from el4ner.members.gguf import GgufMember  # noqa: E402
-from el4ner.members.gguf_adapter import check_adapter, converted  # noqa: E402
+from el4ner.members.gguf_adapter import check_adapter, merged  # noqa: E402
 from el4ner.members.gguf_header import read_header  # noqa: E402
 from el4ner.members.turns import Turns  # noqa: E402
 from el4ner.prompts.messages import Message  # noqa: E402
@@ -86,7 +87,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "el4ner" / "adapters"
+    return tmp_path / "cache" / "el4ner" / "merged"
 
 
 def tuned(folder: Path, output: Path, **settings: Any) -> Path:
@@ -182,16 +183,32 @@ def changed(adapter: Path, change: Any) -> Path:
     return adapter
 
 
-def test_an_adapter_is_converted_once_and_again_when_it_changes(base: Any, tmp_path: Path, cache: Path):
-    header, adapter = read_header(base("llama")[2]), tuned(base("llama")[1], tmp_path / "adapter")
-    first = converted(adapter, header)
-    written = first.stat().st_mtime_ns
-    assert converted(adapter, header) == first and first.stat().st_mtime_ns == written
+def merged_file(base: Any, adapter: Path, architecture: str = "llama") -> Path:
+    path = base(architecture)[2]
+    return merged(adapter, path, read_header(path), "its hash")
+
+
+def test_an_adapter_is_merged_once_and_again_when_it_changes(base: Any, tmp_path: Path, cache: Path):
+    adapter = tuned(base("llama")[1], tmp_path / "adapter")
+    first = merged_file(base, adapter)
+    content = first.stat().st_ino
+    assert merged_file(base, adapter) == first and first.stat().st_ino == content
     (adapter / "README.md").write_text("# a card")
-    assert converted(adapter, header) == first
+    assert merged_file(base, adapter) == first
     changed(adapter, lambda name, values: {name: values * 2})
-    assert converted(adapter, header) != first
+    assert merged_file(base, adapter) != first
     assert len(list(cache.iterdir())) == 2
+
+
+def test_the_merged_files_used_last_stay(base: Any, tmp_path: Path, cache: Path):
+    adapter = tuned(base("llama")[1], tmp_path / "adapter")
+    first = merged_file(base, adapter)
+    for number in range(8):
+        old = cache / f"{number}.gguf"
+        old.write_bytes(b"")
+        os.utime(old, (number, number))
+    assert merged_file(base, adapter) == first
+    assert sorted(file.name for file in cache.iterdir()) == sorted([first.name, *(f"{n}.gguf" for n in range(3, 8))])
 
 
 def test_an_adapter_changes_the_fingerprint(base: Any, tmp_path: Path):
@@ -210,7 +227,7 @@ def test_a_cache_that_cannot_be_written_is_named(base: Any, tmp_path: Path, cach
     adapter = tuned(base("llama")[1], tmp_path / "adapter")
     cache.parent.parent.write_text("no folder")
     with pytest.raises(ModelError, match="let XDG_CACHE_HOME name a folder"):
-        converted(adapter, read_header(base("llama")[2]))
+        merged_file(base, adapter)
 
 
 def refused(path: Path, adapter: Path, said: str) -> None:
@@ -266,12 +283,12 @@ def test_adapters_of_other_models_are_refused(base: Any, tmp_path: Path):
 
 
 def test_adapters_that_change_nothing_or_are_broken_are_refused(base: Any, tmp_path: Path):
-    header, adapter = read_header(base("llama")[2]), tuned(base("llama")[1], tmp_path / "adapter")
+    adapter = tuned(base("llama")[1], tmp_path / "adapter")
     spoilt = shutil.copytree(adapter, tmp_path / "spoilt")
     with pytest.raises(ModelError, match="not finite"):
-        converted(changed(spoilt, lambda n, v: {n: v * math.nan}), header)
+        merged_file(base, changed(spoilt, lambda n, v: {n: v * math.nan}))
     with pytest.raises(ModelError, match="changes nothing"):
-        converted(changed(adapter, lambda n, v: {n: v * 0} if "lora_B" in n else {n: v}), header)
+        merged_file(base, changed(adapter, lambda n, v: {n: v * 0} if "lora_B" in n else {n: v}))
     weights = adapter / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     refused(base("llama")[2], adapter, "no safetensors file")

@@ -34,7 +34,7 @@ Running = tuple[Path, LocalServer]
 
 
 def running(path: Path) -> Running:
-    return path, start_server(path, read_header(path), None, 2048)
+    return path, start_server(path, read_header(path), 2048)
 
 
 @pytest.fixture(scope="module")
