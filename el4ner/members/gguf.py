@@ -9,7 +9,7 @@ from el4ner.config import MemberConfig
 from el4ner.errors import ModelError
 from el4ner.members.base import Answer, Choice, Request
 from el4ner.members.endpoint import Endpoint, RetryPolicy
-from el4ner.members.gguf_adapter import check_adapter, merged
+from el4ner.members.gguf_adapter import MERGED_AS, check_adapter, merged
 from el4ner.members.gguf_header import GgufHeader, read_header
 from el4ner.members.llamacpp import LlamaCpp
 from el4ner.members.llamacpp_server import LocalServer, start_server
@@ -54,7 +54,7 @@ class GgufMember:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the weights, the adapter and the settings that change answers."""
-        adapter = [hash_folder(self._adapter)] if self._adapter else []
+        adapter = [MERGED_AS, hash_folder(self._adapter)] if self._adapter else []
         parts = ["llama.cpp", self._weights, *adapter, str(self._config.constrain), repr(self._arguments)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -27,8 +27,8 @@ from el4ner.models.weights import check_adapter_folder, hash_folder
 
 log = logging.getLogger(__name__)
 
-_FORM = "2"
-"""Part of the merged files' names; to be raised when this module merges otherwise."""
+MERGED_AS = "2"
+"""How this module merges: part of the files' names and of what tells answers apart; to be raised when it changes."""
 _KEPT = 6
 """Merged files that stay; each is about as large as its model, and the least recently used go first."""
 _MODEL_TYPES = {
@@ -92,7 +92,7 @@ def merged(folder: Path, path: Path, base: GgufHeader, identity: str) -> Path:
             written.
     """
     pairs = _pairs(folder, base)
-    name = hashlib.sha256(repr((_FORM, hash_folder(folder), identity)).encode()).hexdigest()
+    name = hashlib.sha256(repr((MERGED_AS, hash_folder(folder), identity)).encode()).hexdigest()
     target = _cache() / f"{name}.gguf"
     if not target.is_file():
         updates = _updates(folder, base, pairs)
@@ -278,4 +278,4 @@ def _write(path: Path, target: Path, updates: Mapping[str, LowRank]) -> None:
         ) from error
 
 
-__all__ = ["check_adapter", "merged"]
+__all__ = ["MERGED_AS", "check_adapter", "merged"]
