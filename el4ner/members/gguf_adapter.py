@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from el4ner.errors import ModelError
 from el4ner.members.gguf_header import GgufHeader
-from el4ner.models.requantise import LowRank, merge
+from el4ner.members.gguf_merge import LowRank, merge
 from el4ner.models.weights import check_adapter_folder, hash_folder
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def merged(folder: Path, path: Path, base: GgufHeader, identity: str) -> Path:
     if not target.is_file():
         updates = _updates(folder, base, pairs)
         log.info("the adapter %s is merged into %s, once; this takes some seconds", folder.name, path.parent.name)
-        _write(path, target, updates)
+        _write(path, base, target, updates)
     _keep_recent(target)
     return target
 
@@ -264,12 +264,12 @@ def _rows_as_stored(rows: NDArray[np.float32], target: str, base: GgufHeader) ->
     return rows.reshape(heads, 2, -1, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def _write(path: Path, target: Path, updates: Mapping[str, LowRank]) -> None:
+def _write(path: Path, base: GgufHeader, target: Path, updates: Mapping[str, LowRank]) -> None:
     """Write the file in one step, so that no cut leaves half of it."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as work:
-            merge(path, Path(work) / target.name, updates)
+            merge(path, base, Path(work) / target.name, updates)
             (Path(work) / target.name).replace(target)
     except OSError as error:
         room = path.stat().st_size * 13 // 10_000_000

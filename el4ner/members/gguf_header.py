@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from el4ner.errors import ModelError
 
-_MAGIC = b"GGUF"
+MAGIC = b"GGUF"
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _CONTROL, _UNKNOWN = 3, 2
@@ -21,6 +21,27 @@ _MOST_ITEMS = 2**24
 """Longest array that is believed; a damaged count must not take all memory."""
 _MOST_DIMENSIONS = 4
 """Of a tensor in this format."""
+_ALIGNMENT = 32
+"""Where the file does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class GgufLayout:
+    """Where the parts of the file are, in bytes.
+
+    Attributes:
+        version: of the format.
+        settings: how many settings there are, where the first begins, and where the last ends.
+        tensors: in the file's order, names to the number of the type, and to the place after ``data``.
+        data: where the tensors begin.
+        alignment: each tensor begins at a multiple of it.
+    """
+
+    version: int
+    settings: tuple[int, int, int]
+    tensors: Mapping[str, tuple[int, int]]
+    data: int
+    alignment: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +59,7 @@ class GgufHeader:
         heads: attention heads of a layer; 0 where the file does not say, or layers differ.
         kv_heads: the same of keys and values.
         tensors: names to shapes, rows first.
+        layout: where the parts of the file are; None in a header that was not read from one.
     """
 
     architecture: str
@@ -50,6 +72,7 @@ class GgufHeader:
     heads: int = 0
     kv_heads: int = 0
     tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    layout: GgufLayout | None = None
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -60,17 +83,23 @@ def read_header(path: Path) -> GgufHeader:
     """
     try:
         with path.open("rb") as file:
-            count = _begin(file)
-            values = _key_values(file)
+            version, count = _begin(file)
+            settings, begin = _bounded(file), file.tell()
+            values = dict(_key_value(file) for _ in range(settings))
+            end = file.tell()
             tensors = dict(_tensor(file) for _ in range(count))
+            alignment = int(values.get("general.alignment", _ALIGNMENT))
+            data = -(-file.tell() // alignment) * alignment
     except OSError as error:
         raise ModelError(f"cannot read {path} ({error.strerror or error}); give the path of a GGUF file") from error
-    except (struct.error, UnicodeDecodeError, ValueError, KeyError, MemoryError, OverflowError) as error:
+    except (struct.error, UnicodeDecodeError, ValueError, KeyError, MemoryError, ArithmeticError) as error:
         raise ModelError(f"{path} is no complete GGUF file; get or convert it again") from error
-    return _header(values, tensors)
+    stored = {name: (kind, place) for name, (_, kind, place) in tensors.items()}
+    layout = GgufLayout(version, (settings, begin, end), stored, data, alignment)
+    return _header(values, {name: shape for name, (shape, _, _) in tensors.items()}, layout)
 
 
-def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]]) -> GgufHeader:
+def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]], layout: GgufLayout) -> GgufHeader:
     tokens = values.get("tokenizer.ggml.tokens", [])
     kinds = values.get("tokenizer.ggml.token_type", [])
     architecture = str(values.get("general.architecture", ""))
@@ -95,30 +124,25 @@ def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]]) -> Gguf
         heads=heads("head_count"),
         kv_heads=heads("head_count_kv") or heads("head_count"),
         tensors=tensors,
+        layout=layout,
     )
 
 
-def _begin(file: BinaryIO) -> int:
-    """The number of tensors."""
-    if file.read(4) != _MAGIC or _number(file, "<I") not in (2, 3):
+def _begin(file: BinaryIO) -> tuple[int, int]:
+    """The version of the format, and the number of tensors."""
+    if file.read(4) != MAGIC or (version := int(_number(file, "<I"))) not in (2, 3):
         raise ValueError("no GGUF")
-    return _bounded(file)
+    return version, _bounded(file)
 
 
-def _tensor(file: BinaryIO) -> tuple[str, tuple[int, ...]]:
-    """Name and shape; its type and place are passed over."""
+def _tensor(file: BinaryIO) -> tuple[str, tuple[tuple[int, ...], int, int]]:
+    """Name, shape, number of the type, and place among the tensors' data."""
     name = _string(file)
     dimensions = _number(file, "<I")
     if dimensions > _MOST_DIMENSIONS:
         raise ValueError("damaged count")
     sizes = [int(_number(file, "<Q")) for _ in range(dimensions)]
-    _number(file, "<I")
-    _number(file, "<Q")
-    return name, tuple(reversed(sizes))
-
-
-def _key_values(file: BinaryIO) -> dict[str, Any]:
-    return dict(_key_value(file) for _ in range(_bounded(file)))
+    return name, (tuple(reversed(sizes)), int(_number(file, "<I")), int(_number(file, "<Q")))
 
 
 def _key_value(file: BinaryIO) -> tuple[str, Any]:
@@ -161,4 +185,4 @@ def _number(file: BinaryIO, form: str) -> Any:
     return value
 
 
-__all__ = ["GgufHeader", "read_header"]
+__all__ = ["MAGIC", "GgufHeader", "GgufLayout", "read_header"]

@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
@@ -18,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from el4ner.errors import ModelError
 from el4ner.models.checkpoint import Checkpoint
 from el4ner.models.convert import convert
-from el4ner.models.requantise import LowRank, merge, requantise
+from el4ner.models.requantise import requantise
 from el4ner.models.tokenizer import build_tokenizer
 from el4ner.models.weights import check_model_folder
 from tests.models.tiny_gguf import MERGES, byte_letters, weights, write_gguf
@@ -136,37 +135,6 @@ def test_requantised_weights_are_near_and_settings_stay(tmp_path: Path):
         assert tensor.tensor_type.name == ("Q8_0" if len(old.shape) > 1 else "F32")
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         assert np.abs(values - old.data).max() <= np.abs(old.data).max() / 127 / 2 + 1e-3
-
-
-def dequantised(file: Checkpoint, name: str) -> Any:
-    return gguf.quants.dequantize(file.tensors[name].data, file.tensors[name].tensor_type)
-
-
-def test_a_merged_file_holds_the_sum_and_leaves_the_rest(tmp_path: Path):
-    source, target = tmp_path / "q8.gguf", tmp_path / "merged.gguf"
-    requantise(write_gguf(tmp_path / "m.gguf", "llama"), source, "Q8_0")
-    before, name = Checkpoint(source), "blk.0.ffn_down.weight"
-    rows, columns = dequantised(before, name).shape
-    update = LowRank(np.full((rows, 2), 0.5, np.float32), np.full((2, columns), 3.0, np.float32))
-    merge(source, target, {name: update})
-    after = Checkpoint(target)
-    assert {key: tensor.tensor_type for key, tensor in after.tensors.items()} == {
-        key: tensor.tensor_type for key, tensor in before.tensors.items()
-    }
-    assert np.abs(dequantised(after, name) - dequantised(before, name) - 3.0).max() < 0.02
-    others = [key for key in before.tensors if key != name]
-    assert all(np.array_equal(after.tensors[key].data, before.tensors[key].data) for key in others)
-
-
-def test_quantised_layers_become_fast_ones_and_floats_stay(tmp_path: Path):
-    plain, coarse = write_gguf(tmp_path / "m.gguf", "llama"), tmp_path / "q4.gguf"
-    requantise(plain, coarse, "Q4_0")
-    for source, layers, head in ((plain, "F32", "F32"), (coarse, "Q8_0", "Q4_0")):
-        merge(source, tmp_path / "merged.gguf", {})
-        after = Checkpoint(tmp_path / "merged.gguf").tensors
-        assert after["blk.0.ffn_down.weight"].tensor_type.name == layers
-        assert after["token_embd.weight"].tensor_type.name == head
-        assert after["blk.0.attn_norm.weight"].tensor_type.name == "F32"
 
 
 def tokenizer_of(path: Path, kind: str, pre: str = "smollm") -> Tokenizer:
