@@ -38,7 +38,7 @@ from el4ner.stages.showing import most_similar
 from el4ner.stages.single_pass import STAGE as MARK
 from el4ner.stages.single_pass import mark_all, marking_request
 from el4ner.stages.verify import verify_all
-from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash
+from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash, count_votes
 from el4ner.stages.weighing import weigh_all
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
@@ -101,9 +101,12 @@ class Pipeline:
             answers |= await weigh_all(markers, text, language, seen, candidates, marked, minutes)
         typed = await self._classify(steps, text, language, shown, candidates, minutes)
         ballots = {span: all_ballots(span, typed[span], found, answers, voices, language) for span in candidates}
-        voted = self.voting.decide(text, ballots, sum(voice.weight(language) for voice in voices))
-        entities = await verify_all(steps, text, language, voted, ballots, self.config, minutes)
-        kept = self._arrange(entities, ballots)
+        electorate = sum(voice.weight(language) for voice in voices)
+        voted = self.voting.decide(text, ballots, electorate)
+        count_votes(ballots, voted, minutes)
+        heard = self.voting.heard(ballots)
+        entities = await verify_all(steps, text, language, voted, heard, self.config, minutes)
+        kept = self._arrange(entities, heard, electorate)
         minutes.counts["overlapping"] += len(entities) - len(kept)
         voters = {name for given in ballots.values() for name in given}
         answered = set(found) & voters if candidates else set(found)
@@ -272,9 +275,11 @@ class Pipeline:
             return list(candidates)
         return list({span.surface(text): span for span in reversed(candidates)}.values())
 
-    def _arrange(self, entities: Sequence[VotedEntity], ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
+    def _arrange(
+        self, entities: Sequence[VotedEntity], heard: Mapping[Span, Ballots], electorate: float
+    ) -> list[VotedEntity]:
         def strength(entity: VotedEntity) -> float:
-            return self.voting.strength(entity, ballots[entity.span])
+            return self.voting.strength(entity, heard[entity.span], electorate)
 
         return (flatten if self.config.entities.nested == "flatten" else nest)(entities, strength)
 

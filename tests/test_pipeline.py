@@ -17,6 +17,7 @@ from scripted_members import (
     pipeline_of,
     probable,
     typing,
+    weighing,
     window,
 )
 
@@ -313,6 +314,21 @@ def test_flattening_goes_by_votes_before_length():
     both = {"University of Graz": "ORG", "Graz": "LOC"}
     members = [member("a", ["Graz"], both), member("b", ["University of Graz"], both), member("c", [], {"Graz": "LOC"})]
     assert found(find(pipeline_of(members), text), text) == [("Graz", "LOC")]
+
+
+@pytest.mark.parametrize(("trust", "kept"), [(1.0, ("University of Graz", "ORG")), (0.5, ("Graz", "LOC"))])
+@pytest.mark.parametrize("rule", ["probability", "plurality"])
+def test_overlaps_are_settled_by_what_the_vote_counted(trust: float, kept: tuple[str, str], rule: str):
+    text = "The University of Graz opened."
+    outer, inner = probable(organization=0.9, none=0.1), probable(location=0.85, none=0.15)
+    unsure = probable(none=0.6, location=0.4)
+    members = [
+        member("a", ["University of Graz", "Graz"], classify=weighing({"University of Graz": outer, "Graz": inner})),
+        member("b", ["Graz"], classify=weighing({"University of Graz": outer, "Graz": inner})),
+        member("c", [], classify=weighing({"University of Graz": outer, "Graz": unsure})),
+    ]
+    settings = {"classify": {"rule": rule, "trust_unfound": trust, "tie": "order"}}
+    assert found(find(pipeline_of(members, None, settings), text), text) == [kept]
 
 
 @pytest.mark.parametrize(("mark", "questions"), [("occurrence", 2), ("surface", 1)])

@@ -210,7 +210,10 @@ class VerifyConfig(Section):
         description="drop the entity; give it the type with the next most votes; keep it with verified: false.",
     )
     doubtful_below: float = Field(
-        default=1.0, gt=0, le=1, description="doubtful: pairs whose share of votes is below this."
+        default=1.0,
+        gt=0,
+        le=1,
+        description="doubtful: pairs whose share of votes, as the vote counts them, is below this.",
     )
     threshold: float = Field(
         default=0.5, ge=0, le=1, description="Reject where the judge's probability of true is below this."
@@ -238,7 +241,8 @@ class EntityConfig(Section):
 
     nested: Literal["keep", "flatten"] = Field(
         default="flatten",
-        description="keep overlapping entities, or flatten: most votes first, then the longer, then the earlier.",
+        description="keep overlapping entities, or flatten: the one that the vote counts more for stays, then the longer, then "
+        "the earlier.",
     )
 
 

@@ -11,7 +11,7 @@ from el4ner.ensemble.vote import runner_up, share
 from el4ner.members.base import Request
 from el4ner.stages.asking import Minutes, Voice, ask_all
 from el4ner.stages.classify import LONGEST_LABEL
-from el4ner.stages.voting import Ballots, count_votes
+from el4ner.stages.voting import Ballots
 from el4ner.text.spans import Span
 
 
@@ -48,18 +48,17 @@ async def verify_all(
     config: Config,
     minutes: Minutes,
 ) -> list[VotedEntity]:
-    """The entities after their judges' verdicts; one that nobody could judge stays as it is. The minutes count the vote.
+    """The entities after their judges' verdicts; one that nobody could judge stays as it is.
 
     Args:
         voices: members that can judge.
         text: of the window.
         language: of the window.
         entities: what the vote elected.
-        ballots: of each candidate, by member.
+        ballots: of each candidate, by member, as the vote counted them.
         config: the ensemble's configuration.
         minutes: of the window.
     """
-    count_votes(ballots, entities, minutes)
     settings = config.verify
     if settings.mode == "off":
         return list(entities)

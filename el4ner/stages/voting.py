@@ -49,9 +49,7 @@ class Voting:
         if self.combiner is not None:
             return self._combined(self.combiner, text, ballots)
         settings = self.settings
-        heard = [{name: doubted(b, settings.trust_unfound) for name, b in given.items()} for given in ballots.values()]
-        electorate = voters if settings.abstention == "none" else None
-        poll = poll_ballots(heard, self.types, electorate)
+        poll = poll_ballots(list(self.heard(ballots).values()), self.types, self._electorate(voters))
         winners = elect_all(poll, settings.rule, settings.tie, settings.threshold)  # type: ignore[arg-type]
         elected = zip(ballots.items(), winners.tolist(), strict=True)
         return [
@@ -60,9 +58,25 @@ class Voting:
             if row >= 0
         ]
 
-    def strength(self, entity: VotedEntity, given: Ballots) -> float:
-        """How strong an entity is beside rivals: its score, or else the support of its ballots."""
-        return support(given, entity.type, self.settings.rule) if entity.score is None else entity.score
+    def heard(self, ballots: Mapping[Span, Ballots]) -> dict[Span, Ballots]:
+        """The ballots as the vote counts them: discounted by ``classify.trust_unfound``; a combiner takes them as they are."""
+        trust = self.settings.trust_unfound if self.combiner is None else 1.0
+        return {span: {name: doubted(b, trust) for name, b in given.items()} for span, given in ballots.items()}
+
+    def strength(self, entity: VotedEntity, given: Ballots, voters: float) -> float:
+        """How strong an entity is beside rivals: its score, or else what the rule counts for its type.
+
+        Args:
+            entity: one that was elected.
+            given: the ballots on it, as :meth:`heard` gives them.
+            voters: the weight of all members that were asked.
+        """
+        if entity.score is not None:
+            return entity.score
+        return support(given, entity.type, self.settings.rule, self._electorate(voters))
+
+    def _electorate(self, voters: float) -> float | None:
+        return voters if self.settings.abstention == "none" else None
 
     def _combined(self, combiner: Combiner, text: str, ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
         table = tabulate([opinions(ballots)], combiner.members)
