@@ -16,6 +16,7 @@ from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Status
 from el4ner.batch.runner import Finder, Runner
 from el4ner.config import Config, load_config, validate
+from el4ner.ensemble.entities import ScoreKind
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.scoring.counts import Counts, micro, strict_counts
@@ -39,7 +40,7 @@ class AnnotatedEntity:
         start: first code point of the document's text.
         end: code point after the last.
         type: type name.
-        score: calibrated probability, where a combiner was learned; else None.
+        score: probability that span and type are right, from 0 to 1; the document's ``score_kind`` says where it comes from.
         votes: per member that was asked, the type it gave, or None for no entity.
     """
 
@@ -61,6 +62,8 @@ class AnnotatedDocument:
         status: ``ok``; ``partial``: a member is missing somewhere; ``failed``: there is no result.
         reason: what is missing, without text; None where the status is ``ok``.
         unread: stretches ``(start, end)`` of the text that have no result.
+        score_kind: where the scores come from. ``votes``: the mean probability that the members give the type, an estimate
+            that nothing was fitted to; ``calibrated``: a combiner learned from labelled documents. None: nothing was read.
     """
 
     id: str
@@ -69,6 +72,7 @@ class AnnotatedDocument:
     reason: str | None
     _entities: tuple[AnnotatedEntity, ...] = ()
     unread: tuple[tuple[int, int], ...] = ()
+    score_kind: ScoreKind | None = None
 
     @property
     def entities(self) -> tuple[AnnotatedEntity, ...]:
@@ -282,8 +286,8 @@ class _Run:
             AnnotatedEntity(document.text[e.start : e.end], e.start, e.end, e.type, e.score, dict(e.votes))
             for e in prediction.entities
         )
-        status, reason, unread = prediction.status, prediction.reason, prediction.unread
-        self._done.put(AnnotatedDocument(document.id, document.text, status, reason, entities, unread))
+        status, reason, unread, kind = prediction.status, prediction.reason, prediction.unread, prediction.score_kind
+        self._done.put(AnnotatedDocument(document.id, document.text, status, reason, entities, unread, kind))
 
 
 def score(

@@ -106,12 +106,14 @@ class Pipeline:
         count_votes(ballots, voted, minutes)
         heard = self.voting.heard(ballots)
         entities = await verify_all(steps, text, language, voted, heard, self.config, minutes)
+        entities = [self.voting.scored(entity, heard[entity.span], electorate) for entity in entities]
         kept = self._arrange(entities, heard, electorate)
         minutes.counts["overlapping"] += len(entities) - len(kept)
         voters = {name for given in ballots.values() for name in given}
         answered = set(found) & voters if candidates else set(found)
         said = tuple(Candidate(*item) for item in ballots.items()) if self.config.batch.candidates else ()
-        return WindowResult(tuple(kept), tuple(sorted(answered)), tuple(minutes.problems), +minutes.counts, said)
+        problems, counts, kind = tuple(minutes.problems), +minutes.counts, self.voting.score_kind
+        return WindowResult(tuple(kept), tuple(sorted(answered)), problems, counts, said, kind)
 
     async def pre_extract(self, text: str, language: Language, minutes: Minutes) -> tuple[list[Span], set[str]]:
         """Stage 1: the union of the members' zero-shot spans, and who answered."""

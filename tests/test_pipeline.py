@@ -43,7 +43,8 @@ def test_the_spans_of_all_members_are_united_and_every_member_votes_on_each():
     result = find(pipeline_of([a, b]), TEXT)
     assert found(result, TEXT) == [("Ada Lovelace", "PER"), ("London", "LOC")]
     assert [dict(entity.votes) for entity in result.entities] == [{"a": "PER", "b": "PER"}, {"a": "LOC", "b": "LOC"}]
-    assert all(entity.score is None and entity.verified is None for entity in result.entities)
+    assert all(entity.score == 1.0 and entity.verified is None for entity in result.entities)
+    assert result.score_kind == "votes"
     assert result.members_answered == ("a", "b")
     assert result.problems == ()
 
@@ -221,6 +222,7 @@ def test_what_a_rejection_does(on_reject: str, expected: list[tuple[str, str]], 
     result = find(pipeline_of(members, None, {"verify": {"mode": "one", "on_reject": on_reject}}), TEXT)
     assert found(result, TEXT) == expected
     assert [entity.verified for entity in result.entities] == [verified] * len(expected)
+    assert all(entity.score == (0.3333 if entity.type == "LOC" else 0.6667) for entity in result.entities)
     assert result.counts[f"rejected-{on_reject}"] == 1
 
 
@@ -314,6 +316,32 @@ def test_flattening_goes_by_votes_before_length():
     both = {"University of Graz": "ORG", "Graz": "LOC"}
     members = [member("a", ["Graz"], both), member("b", ["University of Graz"], both), member("c", [], {"Graz": "LOC"})]
     assert found(find(pipeline_of(members), text), text) == [("Graz", "LOC")]
+
+
+@pytest.mark.parametrize(
+    ("classify", "score"),
+    [
+        ({"rule": "probability"}, 0.55),  # (0.6 + 0.1 + 0.95) / 3
+        ({"rule": "plurality"}, 0.55),
+        ({"rule": "probability", "trust_unfound": 0.5, "threshold": 0.1}, 0.375),  # (0.6 + 0.05 + 0.475) / 3
+    ],
+)
+def test_a_score_is_the_mean_probability_of_the_type_as_the_vote_counts_it(classify: dict[str, object], score: float):
+    a = member("a", ["Paris"], classify=lambda request: probable(location=0.6, organization=0.4))
+    b = member("b", [], classify=lambda request: probable(none=0.9, location=0.1))
+    c = member("c", [], classify=lambda request: probable(location=0.95, none=0.05))
+    (entity,) = find(pipeline_of([a, b, c], None, {"classify": classify}), TEXT).entities
+    assert entity.type == "LOC" and entity.score == pytest.approx(score, abs=1e-4)
+
+
+@pytest.mark.parametrize(("abstention", "score"), [("ignore", 0.75), ("none", 0.6)])
+def test_weights_count_in_a_score_and_so_does_who_is_missing_where_that_is_a_vote(abstention: str, score: float):
+    a = member("a", ["Paris"], TYPES)
+    b = member("b", ["Paris"], {})
+    bad = member("bad", **EVERYTHING_FAILS)
+    settings = {"classify": {"abstention": abstention}}
+    (entity,) = find(pipeline_of([a, b, bad], None, settings, a={"weight": {"en": 3}}), TEXT).entities
+    assert entity.score == score
 
 
 @pytest.mark.parametrize(("trust", "kept"), [(1.0, ("University of Graz", "ORG")), (0.5, ("Graz", "LOC"))])

@@ -107,11 +107,11 @@ def settle(entities: Iterable[VotedEntity], rules: MergeRules) -> list[VotedEnti
     """The entities that may stand together in a document, sorted by place and type.
 
     Each window has settled its own; two entities can still meet where one window's owned stretch ends and the next one
-    begins. The one with the greater score, or else share of votes, stays, then the longer, then the earlier.
+    begins. The one with the greater score stays, then the longer, then the earlier.
     """
     arrange = flatten if rules.flatten else nest
     settled = [
-        entity for group in _overlapping(entities) for entity in (arrange(group, _share) if group[1:] else group)
+        entity for group in _overlapping(entities) for entity in (arrange(group, _score) if group[1:] else group)
     ]
     return sorted(settled, key=lambda entity: (entity.start, entity.end, entity.type))
 
@@ -130,11 +130,8 @@ def _overlapping(entities: Iterable[VotedEntity]) -> Iterable[list[VotedEntity]]
         yield group
 
 
-def _share(entity: VotedEntity) -> float:
-    if entity.score is not None:
-        return entity.score
-    given = list(entity.votes.values())
-    return given.count(entity.type) / len(given) if given else 0.0
+def _score(entity: VotedEntity) -> float:
+    return entity.score or 0.0
 
 
 def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]], rules: MergeRules) -> Prediction:
@@ -149,6 +146,7 @@ def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]]
         members_answered=tuple(name for name in rules.languages if _answered_always(name, results, rules)),
         reason=reason,
         candidates=tuple(_candidates(results)) if rules.with_candidates else None,
+        score_kind=results[0][1].score_kind if results else None,
         text_hash=hash_text(document.text),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from el4ner.ensemble.ballots import Candidate, parse_candidate
-from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.errors import InputError
 from el4ner.text.documents import Document
 from el4ner.text.spans import check_surface
@@ -31,6 +31,7 @@ class Prediction:
         reason: what is missing, without text; None where the status is ``ok``.
         candidates: all candidates with their ballots, in document offsets; None: they are not kept.
         unread: stretches ``(start, end)`` of the document that nothing is known of: their windows had no quorum.
+        score_kind: where the entities' scores come from; None where there is no result.
         text_hash: of the document's text, so that a record is never taken for that of a changed one; see :func:`hash_text`.
     """
 
@@ -42,6 +43,7 @@ class Prediction:
     reason: str | None = None
     candidates: tuple[Candidate, ...] | None = None
     unread: tuple[tuple[int, int], ...] = ()
+    score_kind: ScoreKind | None = None
     text_hash: str | None = None
 
     def to_line(self) -> bytes:
@@ -52,6 +54,8 @@ class Prediction:
             "entities": [self._entity(index) for index in range(len(self.entities))],
             "members_answered": list(self.members_answered),
         }
+        if self.score_kind is not None:
+            record["score_kind"] = self.score_kind
         if self.reason is not None:
             record["reason"] = self.reason
         if self.unread:
@@ -116,6 +120,7 @@ def parse_line(line: bytes, where: str) -> Prediction:
             reason=record.get("reason"),
             candidates=tuple(map(parse_candidate, record["candidates"])) if "candidates" in record else None,
             unread=tuple((int(start), int(end)) for start, end in record.get("unread", ())),
+            score_kind=record.get("score_kind"),
             text_hash=record.get("text_hash"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from el4ner.ensemble.ballots import Candidate
 from el4ner.text.spans import Span
+
+ScoreKind: TypeAlias = Literal["votes", "calibrated"]
+"""Where scores come from: ``votes``: the mean probability that the members give the type, an estimate that nothing was fitted
+to; ``calibrated``: a combiner that was learned from labelled documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +20,8 @@ class VotedEntity:
         start: first code point.
         end: code point after the last.
         type: type name.
-        score: calibrated probability, or None where there is no calibration.
+        score: probability that span and type are right, from 0 to 1; ``ScoreKind`` says where it comes from. None where
+            whoever combined the votes gives no scores.
         votes: per member that was asked, the type it gave, or None for "no entity"; members that abstained are missing.
         verified: the judges' verdict, or None where none was asked.
     """
@@ -43,6 +49,7 @@ class WindowResult:
         problems: one short line for each abstention or failure (member, stage, reason; never text); empty: all went well.
         counts: what was dropped or met on the way, for instance ``{"not-in-text": 2, "leaked-from-demonstration": 1}``.
         candidates: all candidates with their ballots, where they are to be kept.
+        score_kind: where the entities' scores come from.
     """
 
     entities: tuple[VotedEntity, ...]
@@ -50,3 +57,4 @@ class WindowResult:
     problems: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
+    score_kind: ScoreKind = "votes"

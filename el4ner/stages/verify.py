@@ -86,7 +86,7 @@ def _judges(voices: Sequence[Voice], settings: VerifyConfig) -> list[Voice]:
 
 
 def _decided(entity: VotedEntity, true: bool, ballots: Ballots, config: Config, minutes: Minutes) -> VotedEntity | None:
-    """The entity after its verdict: kept, dropped, retyped or flagged."""
+    """The entity after its verdict: kept, dropped, flagged, or retyped, which leaves its score to be estimated anew."""
     if true:
         return replace(entity, verified=True)
     on_reject = config.verify.on_reject

@@ -40,10 +40,10 @@ def test_what_stands_in_one_window_is_found_once_with_document_offsets(words, co
 
 def entity(start, end, kind="PER", votes=3):
     given = {name: kind if index < votes else None for index, name in enumerate(MEMBERS)}
-    return VotedEntity(start, end, kind, votes=given)
+    return VotedEntity(start, end, kind, votes / len(MEMBERS), votes=given)
 
 
-def test_overlaps_where_windows_meet_are_settled_by_votes_then_length_then_place():
+def test_overlaps_where_windows_meet_are_settled_by_score_then_length_then_place():
     chain = [entity(0, 6, votes=3), entity(4, 10, votes=2), entity(8, 12, votes=3)]
     assert settle(chain, RULES) == [chain[0], chain[2]]
     assert settle([entity(0, 3), entity(2, 9)], RULES) == [entity(2, 9)]
