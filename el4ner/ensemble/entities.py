@@ -7,9 +7,10 @@ from typing import Literal, TypeAlias
 from el4ner.ensemble.ballots import Candidate
 from el4ner.text.spans import Span
 
-ScoreKind: TypeAlias = Literal["votes", "calibrated"]
-"""Where scores come from: ``votes``: the mean probability that the members give the type, an estimate that nothing was fitted
-to; ``calibrated``: a combiner that was learned from labelled documents."""
+ScoreKind: TypeAlias = Literal["votes", "label-free", "calibrated"]
+"""Where scores come from: ``votes``: the mean probability that the members give the type; ``label-free``: a model of the
+members' agreement; both are estimates that no labels were fitted to. ``calibrated``: a combiner that was learned from labelled
+documents."""
 
 
 @dataclass(frozen=True, slots=True)
