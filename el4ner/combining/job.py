@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from el4ner.combining.calibration import calibration_error
 from el4ner.combining.learning import Labels, learn, without_labels
 from el4ner.combining.records import to_line
 from el4ner.combining.systems import System, read_gold, read_run, read_system, read_texts, side_by_side
+from el4ner.ensemble.calibration import calibration_error
 from el4ner.ensemble.combination import CombinationRule, choose_by_count, entities_of
 from el4ner.ensemble.combiner import Combiner, load_combiner
 from el4ner.ensemble.corpus import Estimate, estimate

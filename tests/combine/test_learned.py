@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from el4ner.combine import main
 from el4ner.combining.advise import smallest_set
-from el4ner.combining.calibration import calibration_error, risk_coverage
 from el4ner.combining.job import Result
 from el4ner.combining.learning import Labels, learn
 from el4ner.combining.plots import plot
+from el4ner.ensemble.calibration import calibration_error, risk_coverage
 from el4ner.ensemble.combiner import load_combiner
 from el4ner.ensemble.corpus import estimate
 from el4ner.ensemble.curves import fit_curve
