@@ -16,7 +16,7 @@ from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Status
 from el4ner.batch.runner import Finder, Runner
 from el4ner.config import Config, load_config, validate
-from el4ner.ensemble.entities import ScoreKind
+from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.scoring.counts import Counts, micro, strict_counts
@@ -42,6 +42,8 @@ class AnnotatedEntity:
         type: type name.
         score: probability that span and type are right, from 0 to 1; the document's ``score_kind`` says where it comes from.
         votes: per member that was asked, the type it gave, or None for no entity.
+        verdicts: per judge that was asked about it and answered, whether it called span and type right; empty where nobody
+            judged it. A verdict is one model's opinion, not a proof.
     """
 
     text: str
@@ -50,6 +52,7 @@ class AnnotatedEntity:
     type: str
     score: float | None = None
     votes: Mapping[str, str | None] = field(default_factory=dict)
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,10 +285,7 @@ class _Run:
 
     def _commit(self, document: Document, outcome: Outcome) -> None:
         prediction = outcome.prediction
-        entities = tuple(
-            AnnotatedEntity(document.text[e.start : e.end], e.start, e.end, e.type, e.score, dict(e.votes))
-            for e in prediction.entities
-        )
+        entities = tuple(_annotated(entity, document.text) for entity in prediction.entities)
         status, reason, unread, kind = prediction.status, prediction.reason, prediction.unread, prediction.score_kind
         self._done.put(AnnotatedDocument(document.id, document.text, status, reason, entities, unread, kind))
 
@@ -318,6 +318,12 @@ def score(
     by_type = strict_counts(wanted, [found.get(document.id, frozenset()) for document in documents])
     missing = tuple(document.id for document in documents if document.id not in found)
     return Score(micro(by_type), by_type, missing, tuple(failed))
+
+
+def _annotated(entity: VotedEntity, text: str) -> AnnotatedEntity:
+    start, end = entity.start, entity.end
+    votes, verdicts = dict(entity.votes), dict(entity.verdicts)
+    return AnnotatedEntity(text[start:end], start, end, entity.type, entity.score, votes, verdicts)
 
 
 def _found(

@@ -43,7 +43,7 @@ def test_the_spans_of_all_members_are_united_and_every_member_votes_on_each():
     result = find(pipeline_of([a, b]), TEXT)
     assert found(result, TEXT) == [("Ada Lovelace", "PER"), ("London", "LOC")]
     assert [dict(entity.votes) for entity in result.entities] == [{"a": "PER", "b": "PER"}, {"a": "LOC", "b": "LOC"}]
-    assert all(entity.score == 1.0 and entity.verified is None for entity in result.entities)
+    assert all(entity.score == 1.0 and not entity.verdicts for entity in result.entities)
     assert result.score_kind == "votes"
     assert result.members_answered == ("a", "b")
     assert result.problems == ()
@@ -125,7 +125,7 @@ def test_a_member_that_fails_everywhere_does_not_stop_the_others():
     result = find(pipeline, TEXT)
     assert found(result, TEXT) == [("Paris", "LOC")]
     assert result.entities[0].votes == {"b": "LOC"}
-    assert result.entities[0].verified is True
+    assert result.entities[0].verdicts == {"b": True}
     assert [problem.split(":")[0] for problem in result.problems] == [
         "bad, pre-extract",
         "bad, extract",
@@ -209,10 +209,10 @@ def test_the_sentence_itself_is_never_its_demonstration(method: str, text: str):
 
 
 @pytest.mark.parametrize(
-    ("on_reject", "expected", "verified"),
-    [("drop", [], None), ("flag", [("Paris", "PER")], False), ("retype", [("Paris", "LOC")], None)],
+    ("on_reject", "expected", "verdicts"),
+    [("drop", [], None), ("flag", [("Paris", "PER")], {"a": False}), ("retype", [("Paris", "LOC")], {})],
 )
-def test_what_a_rejection_does(on_reject: str, expected: list[tuple[str, str]], verified: bool | None):
+def test_what_a_rejection_does(on_reject: str, expected: list[tuple[str, str]], verdicts: dict[str, bool] | None):
     wrong = {"Paris": "PER"}
     members = [
         member("a", ["Paris"], wrong, verify=judging("Paris = person")),
@@ -221,7 +221,7 @@ def test_what_a_rejection_does(on_reject: str, expected: list[tuple[str, str]], 
     ]
     result = find(pipeline_of(members, None, {"verify": {"mode": "one", "on_reject": on_reject}}), TEXT)
     assert found(result, TEXT) == expected
-    assert [entity.verified for entity in result.entities] == [verified] * len(expected)
+    assert [entity.verdicts for entity in result.entities] == [verdicts] * len(expected)
     assert all(entity.score == (0.3333 if entity.type == "LOC" else 0.6667) for entity in result.entities)
     assert result.counts[f"rejected-{on_reject}"] == 1
 
@@ -259,6 +259,8 @@ def test_verification_by_all_goes_by_majority(refusing: int, kept: bool):
     members = [member(str(i), ["Paris"], TYPES, verify="no" if i < refusing else "yes") for i in range(3)]
     result = find(pipeline_of(members, None, {"verify": {"mode": "all"}}), TEXT)
     assert bool(result.entities) is kept
+    given = {str(i): i >= refusing for i in range(3)}
+    assert all(entity.verdicts == given for entity in result.entities)
 
 
 def test_a_tie_of_the_judges_is_a_rejection():
@@ -275,23 +277,23 @@ def test_only_doubtful_pairs_reach_the_judge():
     ]
     result = find(pipeline_of(members, None, {"verify": {"mode": "doubtful"}}), TEXT)
     assert found(result, TEXT) == [("Paris", "LOC")]
-    assert result.entities[0].verified is None
+    assert result.entities[0].verdicts == {}
     assert members[0].stages().count("verify") == 1
 
 
-@pytest.mark.parametrize(("threshold", "verified"), [(0.3, True), (0.5, False)])
-def test_the_threshold_is_on_the_judges_probability(threshold: float, verified: bool):
+@pytest.mark.parametrize(("threshold", "right"), [(0.3, True), (0.5, False)])
+def test_the_threshold_is_on_the_judges_probability(threshold: float, right: bool):
     unsure = Choice("no", {"yes": log(0.4), "no": log(0.6)})
     a = member("a", ["Paris"], TYPES, verify=lambda request: unsure)
     settings = {"verify": {"mode": "one", "on_reject": "flag", "threshold": threshold}}
-    assert find(pipeline_of([a], None, settings), TEXT).entities[0].verified is verified
+    assert find(pipeline_of([a], None, settings), TEXT).entities[0].verdicts == {"a": right}
 
 
-def test_a_judge_that_cannot_answer_leaves_the_entity_unverified():
+def test_a_judge_that_cannot_answer_leaves_the_entity_without_a_verdict():
     a = member("a", ["Paris"], TYPES, verify=MemberError("a", "busy"))
     result = find(pipeline_of([a], None, {"verify": {"mode": "one"}}), TEXT)
     assert found(result, TEXT) == [("Paris", "LOC")]
-    assert result.entities[0].verified is None
+    assert result.entities[0].verdicts == {}
     assert result.problems == ("a, verify: busy",)
 
 

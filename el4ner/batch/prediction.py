@@ -84,6 +84,7 @@ class Prediction:
     def _entity(self, index: int) -> dict[str, Any]:
         entity = self.entities[index]
         surface = {} if self.surfaces is None else {"text": self.surfaces[index]}
+        verdicts = {"verdicts": dict(entity.verdicts)} if entity.verdicts else {}
         return {
             "start": entity.start,
             "end": entity.end,
@@ -91,7 +92,7 @@ class Prediction:
             **surface,
             "score": entity.score,
             "votes": dict(entity.votes),
-            "verified": entity.verified,
+            **verdicts,
         }
 
 
@@ -134,5 +135,5 @@ def _parse_entity(entity: dict[str, Any]) -> VotedEntity:
         type=str(entity["type"]),
         score=entity["score"],
         votes=entity["votes"],
-        verified=entity["verified"],
+        verdicts=entity.get("verdicts", {}),
     )

@@ -64,8 +64,7 @@ def to_line(
         "id": identity,
         "status": "failed" if not answers else "partial" if absent else "ok",
         "entities": [
-            {"start": e.start, "end": e.end, "type": e.type, "score": e.score, "votes": dict(e.votes), "verified": None}
-            for e in entities
+            {"start": e.start, "end": e.end, "type": e.type, "score": e.score, "votes": dict(e.votes)} for e in entities
         ],
         "members_answered": [name for name in members if name in answers],
     }

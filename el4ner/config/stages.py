@@ -207,7 +207,7 @@ class VerifyConfig(Section):
     )
     on_reject: Literal["drop", "retype", "flag"] = Field(
         default="drop",
-        description="drop the entity; give it the type with the next most votes; keep it with verified: false.",
+        description="drop the entity; give it the type with the next most votes; keep it with its verdicts.",
     )
     doubtful_below: float = Field(
         default=1.0,

@@ -24,7 +24,8 @@ class VotedEntity:
         score: probability that span and type are right, from 0 to 1; ``ScoreKind`` says where it comes from. None where
             whoever combined the votes gives no scores.
         votes: per member that was asked, the type it gave, or None for "no entity"; members that abstained are missing.
-        verified: the judges' verdict, or None where none was asked.
+        verdicts: per judge that was asked about it and answered, whether it called span and type right; empty where
+            nobody judged it.
     """
 
     start: int
@@ -32,7 +33,7 @@ class VotedEntity:
     type: str
     score: float | None = None
     votes: Mapping[str, str | None] = field(default_factory=dict)
-    verified: bool | None = None
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def span(self) -> Span:

@@ -29,7 +29,7 @@ def test_a_record_holds_what_the_contract_says(command):
     assert command("--quiet") == 0
     (record,) = command.records()
     votes = {"one": "PER", "two": "PER", "three": "PER"}
-    anna = {"start": 0, "end": 4, "type": "PER", "text": "Anna", "score": 1.0, "votes": votes, "verified": None}
+    anna = {"start": 0, "end": 4, "type": "PER", "text": "Anna", "score": 1.0, "votes": votes}
     assert list(record) == ["id", "status", "entities", "members_answered", "score_kind", "text_hash"]
     assert record["entities"][0] == anna
     assert record["members_answered"] == ["one", "two", "three"]
