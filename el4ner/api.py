@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Status
@@ -44,6 +44,8 @@ class AnnotatedEntity:
         votes: per member that was asked, the type it gave, or None for no entity.
         verdicts: per judge that was asked about it and answered, whether it called span and type right; empty where nobody
             judged it. A verdict is one model's opinion, not a proof.
+        source: ``document`` where nobody named this place, and the same surface elsewhere in the document speaks for it; it
+            has no votes then. None where the members' votes do.
     """
 
     text: str
@@ -53,6 +55,7 @@ class AnnotatedEntity:
     score: float | None = None
     votes: Mapping[str, str | None] = field(default_factory=dict)
     verdicts: Mapping[str, bool] = field(default_factory=dict)
+    source: Literal["document"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +326,7 @@ def score(
 def _annotated(entity: VotedEntity, text: str) -> AnnotatedEntity:
     start, end = entity.start, entity.end
     votes, verdicts = dict(entity.votes), dict(entity.verdicts)
-    return AnnotatedEntity(text[start:end], start, end, entity.type, entity.score, votes, verdicts)
+    return AnnotatedEntity(text[start:end], start, end, entity.type, entity.score, votes, verdicts, entity.source)
 
 
 def _found(

@@ -8,6 +8,7 @@ from typing import Self
 from el4ner.batch.prediction import Prediction, hash_text
 from el4ner.config import Config
 from el4ner.ensemble.ballots import Candidate
+from el4ner.ensemble.document import found_elsewhere
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.ensemble.nesting import flatten, nest
 from el4ner.text.documents import Document, Window
@@ -46,6 +47,7 @@ class MergeRules:
         languages: per member, in the order of the configuration, the languages it is asked in.
         quorum: members that must answer each window.
         flatten: whether overlapping entities are refused.
+        document_consistency: whether what is sure in one place is added in other places of the document.
         with_text: whether predictions carry surfaces.
         with_candidates: whether predictions carry all candidates with their ballots.
     """
@@ -53,6 +55,7 @@ class MergeRules:
     languages: dict[str, tuple[str, ...]]
     quorum: int = 1
     flatten: bool = True
+    document_consistency: bool = True
     with_text: bool = True
     with_candidates: bool = False
 
@@ -63,6 +66,7 @@ class MergeRules:
             languages={member.name: member.languages for member in config.members},
             quorum=config.batch.quorum,
             flatten=config.entities.nested == "flatten",
+            document_consistency=config.entities.document_consistency,
             with_text=with_text,
             with_candidates=config.batch.candidates,
         )
@@ -89,11 +93,12 @@ def merge(document: Document, found: Found, rules: MergeRules) -> Outcome:
         prediction = Prediction(document.id, "failed", reason=reason, text_hash=hash_text(document.text))
         return Outcome(prediction, len(found), problems, counts)
     lost = {window.index for window, _ in failures}
-    prediction = _answered(document, [item for item in results if item[0].index not in lost], rules)
+    unread = tuple(_joined((window.own_start, window.own_end) for window, _ in failures))
+    prediction = _answered(document, [item for item in results if item[0].index not in lost], unread, rules)
     if failures:
-        stretches = tuple(_joined((window.own_start, window.own_end) for window, _ in failures))
-        reason = _summary(failures, len(found))
-        prediction = replace(prediction, status="partial", reason=reason, unread=stretches)
+        prediction = replace(prediction, status="partial", reason=_summary(failures, len(found)), unread=unread)
+    if added := sum(entity.source == "document" for entity in prediction.entities):
+        counts["from-document"] = added
     return Outcome(prediction, len(found), problems, counts)
 
 
@@ -134,9 +139,16 @@ def _score(entity: VotedEntity) -> float:
     return entity.score or 0.0
 
 
-def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]], rules: MergeRules) -> Prediction:
-    entities = [entity for window, result in results for entity in _owned(document, window, result)]
-    entities = settle(entities, rules)
+def _answered(
+    document: Document,
+    results: Sequence[tuple[Window, WindowResult]],
+    unread: Sequence[tuple[int, int]],
+    rules: MergeRules,
+) -> Prediction:
+    entities = settle((entity for window, result in results for entity in _owned(document, window, result)), rules)
+    if rules.document_consistency:
+        added = found_elsewhere(document.text, entities, unread)
+        entities = sorted([*entities, *added], key=lambda entity: (entity.start, entity.end, entity.type))
     reason = _what_is_missing(results, rules)
     return Prediction(
         id=document.id,

@@ -93,6 +93,7 @@ class Prediction:
             "score": entity.score,
             "votes": dict(entity.votes),
             **verdicts,
+            **({} if entity.source is None else {"source": entity.source}),
         }
 
 
@@ -136,4 +137,5 @@ def _parse_entity(entity: dict[str, Any]) -> VotedEntity:
         score=entity["score"],
         votes=entity["votes"],
         verdicts=entity.get("verdicts", {}),
+        source=entity.get("source"),
     )

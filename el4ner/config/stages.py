@@ -244,6 +244,11 @@ class EntityConfig(Section):
         description="keep overlapping entities, or flatten: the one that the vote counts more for stays, then the longer, then "
         "the earlier.",
     )
+    document_consistency: bool = Field(
+        default=True,
+        description="Whether what is sure in one place of a document is added where the same words stand in others of its "
+        "places, unless letter case and the members' reading speak for a common word; it costs no calls.",
+    )
 
 
 class BatchConfig(Section):

@@ -26,6 +26,8 @@ class VotedEntity:
         votes: per member that was asked, the type it gave, or None for "no entity"; members that abstained are missing.
         verdicts: per judge that was asked about it and answered, whether it called span and type right; empty where
             nobody judged it.
+        source: ``document`` where nobody named this place, and the same surface elsewhere in the document speaks for it; it
+            has no votes then. None where the members' votes do.
     """
 
     start: int
@@ -34,6 +36,7 @@ class VotedEntity:
     score: float | None = None
     votes: Mapping[str, str | None] = field(default_factory=dict)
     verdicts: Mapping[str, bool] = field(default_factory=dict)
+    source: Literal["document"] | None = None
 
     @property
     def span(self) -> Span:

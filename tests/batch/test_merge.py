@@ -136,3 +136,23 @@ def test_an_entity_outside_its_window_is_refused_without_quoting_it():
     with pytest.raises(AlignmentError) as caught:
         merge(DOCUMENT, [(window(), WindowResult((entity(5, 99),), MEMBERS))], RULES)
     assert "Rome" not in str(caught.value)
+
+
+def test_what_is_sure_in_one_window_is_added_in_others_but_not_where_there_is_no_result():
+    texts = ["We met Anna today.", " They saw Anna there.", " He likes Anna too."]
+    document = Document("d", "".join(texts))
+    starts = [0, len(texts[0]), len(texts[0]) + len(texts[1])]
+    windows = [
+        Window("d", n, at, text, at, at + len(text), "en")
+        for n, (at, text) in enumerate(zip(starts, texts, strict=True))
+    ]
+    nothing = WindowResult((), MEMBERS)
+    results = [WindowResult((entity(7, 11),), MEMBERS), nothing, Failure("gone")]
+    found = list(zip(windows, results, strict=True))
+    outcome = merge(document, found, RULES)
+    assert [(e.start, e.source) for e in outcome.prediction.entities] == [(7, None), (28, "document")]
+    assert outcome.prediction.surfaces == ("Anna", "Anna") and outcome.counts["from-document"] == 1
+    again = parse_line(outcome.prediction.to_line(), "here")
+    assert again == outcome.prediction
+    off = MergeRules(RULES.languages, document_consistency=False)
+    assert len(merge(document, found, off).prediction.entities) == 1
