@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Status
 from el4ner.batch.runner import Finder, Runner
 from el4ner.config import Config, load_config, validate
+from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.scoring.counts import Counts, micro, strict_counts
@@ -39,8 +40,12 @@ class AnnotatedEntity:
         start: first code point of the document's text.
         end: code point after the last.
         type: type name.
-        score: calibrated probability, where a combiner was learned; else None.
+        score: probability that span and type are right, from 0 to 1; the document's ``score_kind`` says where it comes from.
         votes: per member that was asked, the type it gave, or None for no entity.
+        verdicts: per judge that was asked about it and answered, whether it called span and type right; empty where nobody
+            judged it. A verdict is one model's opinion, not a proof.
+        source: ``document`` where nobody named this place, and the same surface elsewhere in the document speaks for it; it
+            has no votes then. None where the members' votes do.
     """
 
     text: str
@@ -49,6 +54,8 @@ class AnnotatedEntity:
     type: str
     score: float | None = None
     votes: Mapping[str, str | None] = field(default_factory=dict)
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
+    source: Literal["document"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,8 @@ class AnnotatedDocument:
         status: ``ok``; ``partial``: a member is missing somewhere; ``failed``: there is no result.
         reason: what is missing, without text; None where the status is ``ok``.
         unread: stretches ``(start, end)`` of the text that have no result.
+        score_kind: where the scores come from. ``votes``: the mean probability that the members give the type, an estimate
+            that nothing was fitted to; ``calibrated``: a combiner learned from labelled documents. None: nothing was read.
     """
 
     id: str
@@ -69,6 +78,7 @@ class AnnotatedDocument:
     reason: str | None
     _entities: tuple[AnnotatedEntity, ...] = ()
     unread: tuple[tuple[int, int], ...] = ()
+    score_kind: ScoreKind | None = None
 
     @property
     def entities(self) -> tuple[AnnotatedEntity, ...]:
@@ -278,12 +288,9 @@ class _Run:
 
     def _commit(self, document: Document, outcome: Outcome) -> None:
         prediction = outcome.prediction
-        entities = tuple(
-            AnnotatedEntity(document.text[e.start : e.end], e.start, e.end, e.type, e.score, dict(e.votes))
-            for e in prediction.entities
-        )
-        status, reason, unread = prediction.status, prediction.reason, prediction.unread
-        self._done.put(AnnotatedDocument(document.id, document.text, status, reason, entities, unread))
+        entities = tuple(_annotated(entity, document.text) for entity in prediction.entities)
+        status, reason, unread, kind = prediction.status, prediction.reason, prediction.unread, prediction.score_kind
+        self._done.put(AnnotatedDocument(document.id, document.text, status, reason, entities, unread, kind))
 
 
 def score(
@@ -314,6 +321,12 @@ def score(
     by_type = strict_counts(wanted, [found.get(document.id, frozenset()) for document in documents])
     missing = tuple(document.id for document in documents if document.id not in found)
     return Score(micro(by_type), by_type, missing, tuple(failed))
+
+
+def _annotated(entity: VotedEntity, text: str) -> AnnotatedEntity:
+    start, end = entity.start, entity.end
+    votes, verdicts = dict(entity.votes), dict(entity.verdicts)
+    return AnnotatedEntity(text[start:end], start, end, entity.type, entity.score, votes, verdicts, entity.source)
 
 
 def _found(

@@ -17,9 +17,10 @@ from el4ner.scoring.tables import print_report
 
 _DESCRIPTION = """\
 Score prediction files against gold: strict precision, recall and F1 (exact span
-and type) with 95 % intervals, scores by type, what happened to each entity, and
-whether systems differ. Every gold document counts; one that a prediction file
-lacks, or that failed, counts as missed and is said."""
+and type) with 95 % intervals, scores by type, what happened to each entity, how
+far the scores of the predictions can be trusted, and whether systems differ.
+Every gold document counts; one that a prediction file lacks, or that failed,
+counts as missed and is said."""
 
 _EPILOG = """\
 examples:

@@ -38,7 +38,7 @@ from el4ner.stages.showing import most_similar
 from el4ner.stages.single_pass import STAGE as MARK
 from el4ner.stages.single_pass import mark_all, marking_request
 from el4ner.stages.verify import verify_all
-from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash
+from el4ner.stages.voting import Ballots, Voting, build_voting, combiner_hash, count_votes
 from el4ner.stages.weighing import weigh_all
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
@@ -101,14 +101,19 @@ class Pipeline:
             answers |= await weigh_all(markers, text, language, seen, candidates, marked, minutes)
         typed = await self._classify(steps, text, language, shown, candidates, minutes)
         ballots = {span: all_ballots(span, typed[span], found, answers, voices, language) for span in candidates}
-        voted = self.voting.decide(text, ballots, sum(voice.weight(language) for voice in voices))
-        entities = await verify_all(steps, text, language, voted, ballots, self.config, minutes)
-        kept = self._arrange(entities, ballots)
+        electorate = sum(voice.weight(language) for voice in voices)
+        voted = self.voting.decide(text, ballots, electorate)
+        count_votes(ballots, voted, minutes)
+        heard = self.voting.heard(ballots)
+        entities = await verify_all(steps, text, language, voted, heard, self.config, minutes)
+        entities = [self.voting.scored(entity, heard[entity.span], electorate) for entity in entities]
+        kept = self._arrange(entities, heard, electorate)
         minutes.counts["overlapping"] += len(entities) - len(kept)
         voters = {name for given in ballots.values() for name in given}
         answered = set(found) & voters if candidates else set(found)
         said = tuple(Candidate(*item) for item in ballots.items()) if self.config.batch.candidates else ()
-        return WindowResult(tuple(kept), tuple(sorted(answered)), tuple(minutes.problems), +minutes.counts, said)
+        problems, counts, kind = tuple(minutes.problems), +minutes.counts, self.voting.score_kind
+        return WindowResult(tuple(kept), tuple(sorted(answered)), problems, counts, said, kind)
 
     async def pre_extract(self, text: str, language: Language, minutes: Minutes) -> tuple[list[Span], set[str]]:
         """Stage 1: the union of the members' zero-shot spans, and who answered."""
@@ -272,9 +277,11 @@ class Pipeline:
             return list(candidates)
         return list({span.surface(text): span for span in reversed(candidates)}.values())
 
-    def _arrange(self, entities: Sequence[VotedEntity], ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
+    def _arrange(
+        self, entities: Sequence[VotedEntity], heard: Mapping[Span, Ballots], electorate: float
+    ) -> list[VotedEntity]:
         def strength(entity: VotedEntity) -> float:
-            return self.voting.strength(entity, ballots[entity.span])
+            return self.voting.strength(entity, heard[entity.span], electorate)
 
         return (flatten if self.config.entities.nested == "flatten" else nest)(entities, strength)
 

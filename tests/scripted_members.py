@@ -99,6 +99,11 @@ def probable(**weights: float) -> Choice:
     return Choice(max(given, key=given.__getitem__), {word: math.log(p / total) for word, p in given.items()})
 
 
+def weighing(choices: Mapping[str, Choice]) -> Rule:
+    """A classification by surface with probabilities."""
+    return lambda request: choices[_candidate(request)]
+
+
 def judging(*wrong: str) -> Rule:
     """A verification that says no to ``MENTION = LABEL`` pairs, and yes to all others."""
 

@@ -49,7 +49,8 @@ def test_texts_pairs_and_dictionaries_come_back_in_order_with_their_entities():
         [("London", "LOC")],
     ]
     entity = documents[0].entities[0]
-    assert (entity.start, entity.end, entity.score, entity.votes) == (0, 12, None, {"one": "PER"})
+    assert (entity.start, entity.end, entity.score, entity.votes) == (0, 12, 1.0, {"one": "PER"})
+    assert {document.score_kind for document in documents} == {"votes"}
 
 
 def test_it_works_inside_a_running_event_loop_and_asynchronously():

@@ -63,7 +63,7 @@ def test_some_configurations_ship():
         ("members.1.endpont", "members.1.endpont: unknown key; did you mean 'endpoint'?"),
         ("labels.1.definition", "labels.1.definition: unknown key; did you mean 'definitions'?"),
         ("verify.on_rejct", "verify.on_rejct: unknown key; did you mean 'on_reject'?"),
-        ("entities.zzz", "entities.zzz: unknown key; known keys: nested"),
+        ("entities.zzz", "entities.zzz: unknown key; known keys: document_consistency, nested"),
         ("labels.0.words.fr", "labels.0.words.fr.[key]: Input should be 'en' or 'zh'"),
     ],
 )

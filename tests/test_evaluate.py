@@ -70,6 +70,39 @@ def test_scores_by_hand(gold, good, poor):
     assert comparison["p_randomisation"] < 0.05
 
 
+def test_scores_are_compared_with_what_is_right(gold, tmp_path, capsys):
+    stated = [0.95, 0.9, 0.3]
+    right = [{**row, "score": score} for row, score in zip(rows(ADA, BO, (25, 32, "ORG")), stated, strict=True)]
+    unscored = [{**row, "score": None} for row in rows(ADA)]
+    records = [
+        {"id": "d0", "entities": right},
+        {"id": "d1", "entities": unscored},
+        {"id": "d2", "status": "failed", "entities": right},
+    ]
+    scored = write(tmp_path / "scored.jsonl", records)
+    (system,) = as_dict(score_files([gold], [scored], samples=20))["systems"]
+    bands = [(band["low"], band["right"], band["wrong"]) for band in system["calibration"]["bands"]]
+    assert bands == [(0.3, 0, 1), (0.9, 2, 0)]
+    assert system["calibration"]["error"] == pytest.approx((0.3 + 2 * 0.075) / 3)
+    assert main(["--gold", str(gold), "--pred", str(scored), "--samples", "20"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Scores of scored: expected calibration error 0.150" in shown and "0.9 to 1.0 2 2 0.93 100.0" in shown
+    renamed = score_files([gold], [scored], selection=TypeSelection({"ORG": "LOC"}), samples=20).systems[0].reliability
+    assert [band.counts.tp for band in renamed.bands] == [1, 2]
+
+
+@pytest.mark.parametrize("score", [None, -2.5, 7])
+def test_scores_that_are_no_probabilities_are_not_measured(gold, tmp_path, score):
+    scored = write(tmp_path / "s.jsonl", [{"id": "d0", "entities": [{**rows(ADA)[0], "score": score}]}])
+    assert score_files([gold], [scored], samples=20).systems[0].reliability is None
+
+
+def test_a_score_that_is_no_number_is_refused(gold, tmp_path):
+    scored = write(tmp_path / "s.jsonl", [{"id": "d0", "entities": [{**rows(ADA)[0], "score": "high"}]}])
+    with pytest.raises(InputError, match='line 1, entity 1: the "score" must be a number or null'):
+        score_files([gold], [scored], samples=20)
+
+
 def test_notes_say_what_is_missing_and_what_does_not_meet(gold, good, poor):
     notes = "\n".join(score_files([gold], [good, poor], samples=20).notes)
     assert "poor: 2 of 9 gold documents are not in the file" in notes

@@ -17,6 +17,7 @@ from scripted_members import (
     pipeline_of,
     probable,
     typing,
+    weighing,
     window,
 )
 
@@ -42,7 +43,8 @@ def test_the_spans_of_all_members_are_united_and_every_member_votes_on_each():
     result = find(pipeline_of([a, b]), TEXT)
     assert found(result, TEXT) == [("Ada Lovelace", "PER"), ("London", "LOC")]
     assert [dict(entity.votes) for entity in result.entities] == [{"a": "PER", "b": "PER"}, {"a": "LOC", "b": "LOC"}]
-    assert all(entity.score is None and entity.verified is None for entity in result.entities)
+    assert all(entity.score == 1.0 and not entity.verdicts for entity in result.entities)
+    assert result.score_kind == "votes"
     assert result.members_answered == ("a", "b")
     assert result.problems == ()
 
@@ -123,7 +125,7 @@ def test_a_member_that_fails_everywhere_does_not_stop_the_others():
     result = find(pipeline, TEXT)
     assert found(result, TEXT) == [("Paris", "LOC")]
     assert result.entities[0].votes == {"b": "LOC"}
-    assert result.entities[0].verified is True
+    assert result.entities[0].verdicts == {"b": True}
     assert [problem.split(":")[0] for problem in result.problems] == [
         "bad, pre-extract",
         "bad, extract",
@@ -207,10 +209,10 @@ def test_the_sentence_itself_is_never_its_demonstration(method: str, text: str):
 
 
 @pytest.mark.parametrize(
-    ("on_reject", "expected", "verified"),
-    [("drop", [], None), ("flag", [("Paris", "PER")], False), ("retype", [("Paris", "LOC")], None)],
+    ("on_reject", "expected", "verdicts"),
+    [("drop", [], None), ("flag", [("Paris", "PER")], {"a": False}), ("retype", [("Paris", "LOC")], {})],
 )
-def test_what_a_rejection_does(on_reject: str, expected: list[tuple[str, str]], verified: bool | None):
+def test_what_a_rejection_does(on_reject: str, expected: list[tuple[str, str]], verdicts: dict[str, bool] | None):
     wrong = {"Paris": "PER"}
     members = [
         member("a", ["Paris"], wrong, verify=judging("Paris = person")),
@@ -219,7 +221,8 @@ def test_what_a_rejection_does(on_reject: str, expected: list[tuple[str, str]], 
     ]
     result = find(pipeline_of(members, None, {"verify": {"mode": "one", "on_reject": on_reject}}), TEXT)
     assert found(result, TEXT) == expected
-    assert [entity.verified for entity in result.entities] == [verified] * len(expected)
+    assert [entity.verdicts for entity in result.entities] == [verdicts] * len(expected)
+    assert all(entity.score == (0.3333 if entity.type == "LOC" else 0.6667) for entity in result.entities)
     assert result.counts[f"rejected-{on_reject}"] == 1
 
 
@@ -256,6 +259,8 @@ def test_verification_by_all_goes_by_majority(refusing: int, kept: bool):
     members = [member(str(i), ["Paris"], TYPES, verify="no" if i < refusing else "yes") for i in range(3)]
     result = find(pipeline_of(members, None, {"verify": {"mode": "all"}}), TEXT)
     assert bool(result.entities) is kept
+    given = {str(i): i >= refusing for i in range(3)}
+    assert all(entity.verdicts == given for entity in result.entities)
 
 
 def test_a_tie_of_the_judges_is_a_rejection():
@@ -272,23 +277,23 @@ def test_only_doubtful_pairs_reach_the_judge():
     ]
     result = find(pipeline_of(members, None, {"verify": {"mode": "doubtful"}}), TEXT)
     assert found(result, TEXT) == [("Paris", "LOC")]
-    assert result.entities[0].verified is None
+    assert result.entities[0].verdicts == {}
     assert members[0].stages().count("verify") == 1
 
 
-@pytest.mark.parametrize(("threshold", "verified"), [(0.3, True), (0.5, False)])
-def test_the_threshold_is_on_the_judges_probability(threshold: float, verified: bool):
+@pytest.mark.parametrize(("threshold", "right"), [(0.3, True), (0.5, False)])
+def test_the_threshold_is_on_the_judges_probability(threshold: float, right: bool):
     unsure = Choice("no", {"yes": log(0.4), "no": log(0.6)})
     a = member("a", ["Paris"], TYPES, verify=lambda request: unsure)
     settings = {"verify": {"mode": "one", "on_reject": "flag", "threshold": threshold}}
-    assert find(pipeline_of([a], None, settings), TEXT).entities[0].verified is verified
+    assert find(pipeline_of([a], None, settings), TEXT).entities[0].verdicts == {"a": right}
 
 
-def test_a_judge_that_cannot_answer_leaves_the_entity_unverified():
+def test_a_judge_that_cannot_answer_leaves_the_entity_without_a_verdict():
     a = member("a", ["Paris"], TYPES, verify=MemberError("a", "busy"))
     result = find(pipeline_of([a], None, {"verify": {"mode": "one"}}), TEXT)
     assert found(result, TEXT) == [("Paris", "LOC")]
-    assert result.entities[0].verified is None
+    assert result.entities[0].verdicts == {}
     assert result.problems == ("a, verify: busy",)
 
 
@@ -313,6 +318,47 @@ def test_flattening_goes_by_votes_before_length():
     both = {"University of Graz": "ORG", "Graz": "LOC"}
     members = [member("a", ["Graz"], both), member("b", ["University of Graz"], both), member("c", [], {"Graz": "LOC"})]
     assert found(find(pipeline_of(members), text), text) == [("Graz", "LOC")]
+
+
+@pytest.mark.parametrize(
+    ("classify", "score"),
+    [
+        ({"rule": "probability"}, 0.55),  # (0.6 + 0.1 + 0.95) / 3
+        ({"rule": "plurality"}, 0.55),
+        ({"rule": "probability", "trust_unfound": 0.5, "threshold": 0.1}, 0.375),  # (0.6 + 0.05 + 0.475) / 3
+    ],
+)
+def test_a_score_is_the_mean_probability_of_the_type_as_the_vote_counts_it(classify: dict[str, object], score: float):
+    a = member("a", ["Paris"], classify=lambda request: probable(location=0.6, organization=0.4))
+    b = member("b", [], classify=lambda request: probable(none=0.9, location=0.1))
+    c = member("c", [], classify=lambda request: probable(location=0.95, none=0.05))
+    (entity,) = find(pipeline_of([a, b, c], None, {"classify": classify}), TEXT).entities
+    assert entity.type == "LOC" and entity.score == pytest.approx(score, abs=1e-4)
+
+
+@pytest.mark.parametrize(("abstention", "score"), [("ignore", 0.75), ("none", 0.6)])
+def test_weights_count_in_a_score_and_so_does_who_is_missing_where_that_is_a_vote(abstention: str, score: float):
+    a = member("a", ["Paris"], TYPES)
+    b = member("b", ["Paris"], {})
+    bad = member("bad", **EVERYTHING_FAILS)
+    settings = {"classify": {"abstention": abstention}}
+    (entity,) = find(pipeline_of([a, b, bad], None, settings, a={"weight": {"en": 3}}), TEXT).entities
+    assert entity.score == score
+
+
+@pytest.mark.parametrize(("trust", "kept"), [(1.0, ("University of Graz", "ORG")), (0.5, ("Graz", "LOC"))])
+@pytest.mark.parametrize("rule", ["probability", "plurality"])
+def test_overlaps_are_settled_by_what_the_vote_counted(trust: float, kept: tuple[str, str], rule: str):
+    text = "The University of Graz opened."
+    outer, inner = probable(organization=0.9, none=0.1), probable(location=0.85, none=0.15)
+    unsure = probable(none=0.6, location=0.4)
+    members = [
+        member("a", ["University of Graz", "Graz"], classify=weighing({"University of Graz": outer, "Graz": inner})),
+        member("b", ["Graz"], classify=weighing({"University of Graz": outer, "Graz": inner})),
+        member("c", [], classify=weighing({"University of Graz": outer, "Graz": unsure})),
+    ]
+    settings = {"classify": {"rule": rule, "trust_unfound": trust, "tie": "order"}}
+    assert found(find(pipeline_of(members, None, settings), text), text) == [kept]
 
 
 @pytest.mark.parametrize(("mark", "questions"), [("occurrence", 2), ("surface", 1)])

@@ -60,7 +60,7 @@ def test_an_answer_of_none_to_every_question_is_an_answer():
 
 def test_alone_it_is_verified_by_nobody():
     result = find(pipeline_of([reader(person="Ada Lovelace")], settings={"verify": {"mode": "one"}}, **MRC), TEXT)
-    assert [entity.verified for entity in result.entities] == [None]
+    assert [entity.verdicts for entity in result.entities] == [{}]
 
 
 def test_it_adds_candidates_and_votes_and_judges_nothing():
@@ -76,7 +76,7 @@ def test_it_adds_candidates_and_votes_and_judges_nothing():
     }
     assert isinstance(result.candidates[0], Candidate)
     assert found(result, TEXT) == [("Ada Lovelace", "PER"), ("London", "LOC"), ("Paris", "LOC")]
-    assert all(entity.verified for entity in result.entities)
+    assert all(entity.verdicts for entity in result.entities)
     assert other.stages() == ["pre-extract", *["classify"] * 3, *["verify"] * 3]
     assert glm.stages() == ["mrc"] * 3
 

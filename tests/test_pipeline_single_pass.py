@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from scripted_members import FixedRetriever, Rule, ScriptedMember, find, found, labelled, member, pipeline_of, window
 
+from el4ner.batch.merge import MergeRules, merge
 from el4ner.errors import ConfigError, MemberError
 from el4ner.members.base import Answer, Choice, Request
 from el4ner.stages.answers import Answers
 from el4ner.stages.weighing import stretch_of
+from el4ner.text.documents import Document
 from el4ner.text.spans import Span
+from el4ner.text.windows import cut_windows
 
 TEXT = "Ada Lovelace wrote from London to Paris."
 SHOWN = labelled("shown", "Grace Hopper sailed from Boston.", PER="Grace Hopper", LOC="Boston")
@@ -171,3 +174,19 @@ def test_a_label_word_that_marks_cannot_hold_is_refused():
     with pytest.raises(ConfigError, match=r"label word 'a\|b' cannot stand in the typed marks"):
         pipeline_of([marker()], settings={"labels": labels}, **ONE)
     pipeline_of([member("steps")], settings={"labels": labels})
+
+
+def test_what_it_marks_in_one_window_speaks_for_the_windows_in_which_it_overlooks_it():
+    text = "At dawn Ilse Brandt rowed out. The nets were full. By noon Ilse Brandt was back on shore."
+
+    def overlooks(request: Request) -> str:
+        return marks(Ilse_Brandt="person")(request) if "dawn" in (request.copy_of or "") else str(request.copy_of)
+
+    pipeline = pipeline_of([ScriptedMember("one", {"mark": overlooks})], **ONE)
+    document = Document("d", text)
+    windows = cut_windows(document, 40, 0)
+    pairs = [(one, find(pipeline, one.text)) for one in windows]
+    prediction = merge(document, pairs, MergeRules.of(pipeline.config, with_text=True)).prediction
+    assert len(windows) > 1 and sum(len(result.entities) for _, result in pairs) == 1
+    assert prediction.surfaces == ("Ilse Brandt",) * 2
+    assert [(e.type, e.score, e.source) for e in prediction.entities] == [("PER", 1.0, None), ("PER", 0.75, "document")]

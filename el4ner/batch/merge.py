@@ -8,6 +8,7 @@ from typing import Self
 from el4ner.batch.prediction import Prediction, hash_text
 from el4ner.config import Config
 from el4ner.ensemble.ballots import Candidate
+from el4ner.ensemble.document import found_elsewhere
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.ensemble.nesting import flatten, nest
 from el4ner.text.documents import Document, Window
@@ -46,6 +47,7 @@ class MergeRules:
         languages: per member, in the order of the configuration, the languages it is asked in.
         quorum: members that must answer each window.
         flatten: whether overlapping entities are refused.
+        document_consistency: whether what is sure in one place is added in other places of the document.
         with_text: whether predictions carry surfaces.
         with_candidates: whether predictions carry all candidates with their ballots.
     """
@@ -53,6 +55,7 @@ class MergeRules:
     languages: dict[str, tuple[str, ...]]
     quorum: int = 1
     flatten: bool = True
+    document_consistency: bool = True
     with_text: bool = True
     with_candidates: bool = False
 
@@ -63,6 +66,7 @@ class MergeRules:
             languages={member.name: member.languages for member in config.members},
             quorum=config.batch.quorum,
             flatten=config.entities.nested == "flatten",
+            document_consistency=config.entities.document_consistency,
             with_text=with_text,
             with_candidates=config.batch.candidates,
         )
@@ -89,11 +93,12 @@ def merge(document: Document, found: Found, rules: MergeRules) -> Outcome:
         prediction = Prediction(document.id, "failed", reason=reason, text_hash=hash_text(document.text))
         return Outcome(prediction, len(found), problems, counts)
     lost = {window.index for window, _ in failures}
-    prediction = _answered(document, [item for item in results if item[0].index not in lost], rules)
+    unread = tuple(_joined((window.own_start, window.own_end) for window, _ in failures))
+    prediction = _answered(document, [item for item in results if item[0].index not in lost], unread, rules)
     if failures:
-        stretches = tuple(_joined((window.own_start, window.own_end) for window, _ in failures))
-        reason = _summary(failures, len(found))
-        prediction = replace(prediction, status="partial", reason=reason, unread=stretches)
+        prediction = replace(prediction, status="partial", reason=_summary(failures, len(found)), unread=unread)
+    if added := sum(entity.source == "document" for entity in prediction.entities):
+        counts["from-document"] = added
     return Outcome(prediction, len(found), problems, counts)
 
 
@@ -107,11 +112,11 @@ def settle(entities: Iterable[VotedEntity], rules: MergeRules) -> list[VotedEnti
     """The entities that may stand together in a document, sorted by place and type.
 
     Each window has settled its own; two entities can still meet where one window's owned stretch ends and the next one
-    begins. The one with the greater score, or else share of votes, stays, then the longer, then the earlier.
+    begins. The one with the greater score stays, then the longer, then the earlier.
     """
     arrange = flatten if rules.flatten else nest
     settled = [
-        entity for group in _overlapping(entities) for entity in (arrange(group, _share) if group[1:] else group)
+        entity for group in _overlapping(entities) for entity in (arrange(group, _score) if group[1:] else group)
     ]
     return sorted(settled, key=lambda entity: (entity.start, entity.end, entity.type))
 
@@ -130,16 +135,20 @@ def _overlapping(entities: Iterable[VotedEntity]) -> Iterable[list[VotedEntity]]
         yield group
 
 
-def _share(entity: VotedEntity) -> float:
-    if entity.score is not None:
-        return entity.score
-    given = list(entity.votes.values())
-    return given.count(entity.type) / len(given) if given else 0.0
+def _score(entity: VotedEntity) -> float:
+    return entity.score or 0.0
 
 
-def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]], rules: MergeRules) -> Prediction:
-    entities = [entity for window, result in results for entity in _owned(document, window, result)]
-    entities = settle(entities, rules)
+def _answered(
+    document: Document,
+    results: Sequence[tuple[Window, WindowResult]],
+    unread: Sequence[tuple[int, int]],
+    rules: MergeRules,
+) -> Prediction:
+    entities = settle((entity for window, result in results for entity in _owned(document, window, result)), rules)
+    if rules.document_consistency:
+        added = found_elsewhere(document.text, entities, unread)
+        entities = sorted([*entities, *added], key=lambda entity: (entity.start, entity.end, entity.type))
     reason = _what_is_missing(results, rules)
     return Prediction(
         id=document.id,
@@ -149,6 +158,7 @@ def _answered(document: Document, results: Sequence[tuple[Window, WindowResult]]
         members_answered=tuple(name for name in rules.languages if _answered_always(name, results, rules)),
         reason=reason,
         candidates=tuple(_candidates(results)) if rules.with_candidates else None,
+        score_kind=results[0][1].score_kind if results else None,
         text_hash=hash_text(document.text),
     )
 

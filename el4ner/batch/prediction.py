@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from el4ner.ensemble.ballots import Candidate, parse_candidate
-from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.errors import InputError
 from el4ner.text.documents import Document
 from el4ner.text.spans import check_surface
@@ -31,6 +31,7 @@ class Prediction:
         reason: what is missing, without text; None where the status is ``ok``.
         candidates: all candidates with their ballots, in document offsets; None: they are not kept.
         unread: stretches ``(start, end)`` of the document that nothing is known of: their windows had no quorum.
+        score_kind: where the entities' scores come from; None where there is no result.
         text_hash: of the document's text, so that a record is never taken for that of a changed one; see :func:`hash_text`.
     """
 
@@ -42,6 +43,7 @@ class Prediction:
     reason: str | None = None
     candidates: tuple[Candidate, ...] | None = None
     unread: tuple[tuple[int, int], ...] = ()
+    score_kind: ScoreKind | None = None
     text_hash: str | None = None
 
     def to_line(self) -> bytes:
@@ -52,6 +54,8 @@ class Prediction:
             "entities": [self._entity(index) for index in range(len(self.entities))],
             "members_answered": list(self.members_answered),
         }
+        if self.score_kind is not None:
+            record["score_kind"] = self.score_kind
         if self.reason is not None:
             record["reason"] = self.reason
         if self.unread:
@@ -80,6 +84,7 @@ class Prediction:
     def _entity(self, index: int) -> dict[str, Any]:
         entity = self.entities[index]
         surface = {} if self.surfaces is None else {"text": self.surfaces[index]}
+        verdicts = {"verdicts": dict(entity.verdicts)} if entity.verdicts else {}
         return {
             "start": entity.start,
             "end": entity.end,
@@ -87,7 +92,8 @@ class Prediction:
             **surface,
             "score": entity.score,
             "votes": dict(entity.votes),
-            "verified": entity.verified,
+            **verdicts,
+            **({} if entity.source is None else {"source": entity.source}),
         }
 
 
@@ -116,6 +122,7 @@ def parse_line(line: bytes, where: str) -> Prediction:
             reason=record.get("reason"),
             candidates=tuple(map(parse_candidate, record["candidates"])) if "candidates" in record else None,
             unread=tuple((int(start), int(end)) for start, end in record.get("unread", ())),
+            score_kind=record.get("score_kind"),
             text_hash=record.get("text_hash"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -129,5 +136,6 @@ def _parse_entity(entity: dict[str, Any]) -> VotedEntity:
         type=str(entity["type"]),
         score=entity["score"],
         votes=entity["votes"],
-        verified=entity["verified"],
+        verdicts=entity.get("verdicts", {}),
+        source=entity.get("source"),
     )

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from el4ner.combining.calibration import calibration_error
 from el4ner.combining.learning import Labels, learn, without_labels
 from el4ner.combining.records import to_line
 from el4ner.combining.systems import System, read_gold, read_run, read_system, read_texts, side_by_side
+from el4ner.ensemble.calibration import calibration_error
 from el4ner.ensemble.combination import CombinationRule, choose_by_count, entities_of
 from el4ner.ensemble.combiner import Combiner, load_combiner
 from el4ner.ensemble.corpus import Estimate, estimate
 from el4ner.ensemble.decision import Preference, decide
-from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.ensemble.table import BoolArray, FloatArray, VoteTable, tabulate
 from el4ner.ensemble.weighted import weighted_shares
 from el4ner.errors import InputError
@@ -77,12 +77,11 @@ def combine_files(job: Job) -> Result:
     scored = job.rule == "agreement" or source != "label-free"
     entities = entities_of(table, kept, probabilities if scored else None)
     sure, doubtful = _parted(entities, job.abstain if scored else None)
-    _write(job.output, [to_line(*row, list(systems), source) for row in zip(ids, rows, sure, strict=True)])
+    kind = source if scored else None
+    _write(job.output, [to_line(*row, list(systems), kind) for row in zip(ids, rows, sure, strict=True)])
     if job.abstain is not None:
         review = job.output.with_suffix(".review.jsonl")
-        _write(
-            review, [to_line(*row, list(systems), source) for row in zip(ids, rows, doubtful, strict=True) if row[2]]
-        )
+        _write(review, [to_line(*row, list(systems), kind) for row in zip(ids, rows, doubtful, strict=True) if row[2]])
         lines.append(f"{sum(map(len, doubtful)):,} doubtful entities for review in {review}")
     lines.insert(0, f"{len(ids):,} documents, {sum(map(len, sure)):,} entities, probabilities: {source}")
     if labels is not None:
@@ -107,7 +106,7 @@ class _Judged:
 
     probabilities: FloatArray
     sure: FloatArray
-    source: str
+    source: ScoreKind
     missing: float = 0.0
     lines: tuple[str, ...] = ()
 
@@ -133,7 +132,7 @@ def _judge(
 def _apply(combiner: Combiner, table: VoteTable, start: Estimate, texts: Sequence[str] | None) -> _Judged:
     found = combiner.probabilities(table, start, texts)
     sure = combiner.cautious(start, found)
-    source = "labelled" if combiner.documents else "label-free"
+    source: ScoreKind = "calibrated" if combiner.documents else "label-free"
     return _Judged(found, sure, source, combiner.missed * float(sure.sum()))
 
 
@@ -146,7 +145,7 @@ def _learn(path: Path, table: VoteTable, texts: Sequence[str] | None, labels: La
     found[learned.rows] = learned.held_out
     sure = learned.combiner.cautious(start, found)
     line = f"learned from {learned.combiner.documents:,} documents, strength {learned.strength:g}, in {path}"
-    return _Judged(found, sure, "labelled", learned.combiner.missed * float(sure.sum()), (line,))
+    return _Judged(found, sure, "calibrated", learned.combiner.missed * float(sure.sum()), (line,))
 
 
 def _with_labels(table: VoteTable, texts: Sequence[str] | None, labels: Labels) -> Estimate:

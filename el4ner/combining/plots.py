@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from el4ner.combining.calibration import calibration_error, reliability_bins, risk_coverage
 from el4ner.combining.job import Result
+from el4ner.ensemble.calibration import calibration_error, reliability_bins, risk_coverage
 from el4ner.ensemble.table import BoolArray, FloatArray
 from el4ner.errors import InputError
 

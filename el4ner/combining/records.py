@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from el4ner.ensemble.ballots import Candidate, parse_candidate
-from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.ensemble.table import Answers
 from el4ner.errors import InputError
 from el4ner.text.files import numbered_lines
@@ -53,23 +53,23 @@ def read_candidates(path: Path) -> Iterator[tuple[str, tuple[str, ...], list[Can
 
 
 def to_line(
-    identity: str, answers: Answers, entities: Sequence[VotedEntity], members: Sequence[str], calibration: str
+    identity: str, answers: Answers, entities: Sequence[VotedEntity], members: Sequence[str], kind: ScoreKind | None
 ) -> str:
     """One document's record as a JSON line: ``failed`` where nobody answered, ``partial`` where somebody did not.
 
-    ``calibration`` says where the scores come from: ``labelled``, or ``label-free``, which is an estimate.
+    ``kind`` says where the scores come from; None: there are none.
     """
     absent = [name for name in members if name not in answers]
     record: dict[str, Any] = {
         "id": identity,
         "status": "failed" if not answers else "partial" if absent else "ok",
         "entities": [
-            {"start": e.start, "end": e.end, "type": e.type, "score": e.score, "votes": dict(e.votes), "verified": None}
-            for e in entities
+            {"start": e.start, "end": e.end, "type": e.type, "score": e.score, "votes": dict(e.votes)} for e in entities
         ],
-        "calibration": calibration,
         "members_answered": [name for name in members if name in answers],
     }
+    if kind is not None:
+        record["score_kind"] = kind
     if absent:
         record["reason"] = f"no answer from {', '.join(absent)}"
     return json.dumps(record, ensure_ascii=False) + "\n"

@@ -207,10 +207,13 @@ class VerifyConfig(Section):
     )
     on_reject: Literal["drop", "retype", "flag"] = Field(
         default="drop",
-        description="drop the entity; give it the type with the next most votes; keep it with verified: false.",
+        description="drop the entity; give it the type with the next most votes; keep it with its verdicts.",
     )
     doubtful_below: float = Field(
-        default=1.0, gt=0, le=1, description="doubtful: pairs whose share of votes is below this."
+        default=1.0,
+        gt=0,
+        le=1,
+        description="doubtful: pairs whose share of votes, as the vote counts them, is below this.",
     )
     threshold: float = Field(
         default=0.5, ge=0, le=1, description="Reject where the judge's probability of true is below this."
@@ -238,7 +241,13 @@ class EntityConfig(Section):
 
     nested: Literal["keep", "flatten"] = Field(
         default="flatten",
-        description="keep overlapping entities, or flatten: most votes first, then the longer, then the earlier.",
+        description="keep overlapping entities, or flatten: the one that the vote counts more for stays, then the longer, then "
+        "the earlier.",
+    )
+    document_consistency: bool = Field(
+        default=True,
+        description="Whether what is sure in one place of a document is added where the same words stand in others of its "
+        "places, unless letter case and the members' reading speak for a common word; it costs no calls.",
     )
 
 

@@ -38,19 +38,27 @@ def runner_up(ballots: Mapping[str, Ballot], winner: str, types: Sequence[str]) 
         return None
     most = max(votes.values())
     leading = [name for name in types if votes[name] == most]
-    return max(leading, key=lambda name: support(ballots, name, "probability"))
+    return max(leading, key=lambda name: mean_probability(ballots, name))
 
 
-def share(ballots: Mapping[str, Ballot], type_name: str) -> float:
-    """Share of the ballots that are for a type; 0 where nobody voted."""
-    return _count(ballots.values())[type_name] / _weight(ballots) if ballots else 0.0
+def share(ballots: Mapping[str, Ballot], type_name: str, electorate: float | None = None) -> float:
+    """Share of the votes that are for a type; 0 where nobody voted. ``electorate``: see :func:`elect`."""
+    return _mean(_count(ballots.values())[type_name], ballots, electorate)
 
 
-def support(ballots: Mapping[str, Ballot], type_name: str, rule: str) -> float:
-    """How strongly the ballots are for a type, from 0 to 1: their mean probability under that rule, else their share."""
-    if rule != "probability" or not ballots:
-        return share(ballots, type_name)
-    return sum(ballot.weight * ballot.probability(type_name) for ballot in ballots.values()) / _weight(ballots)
+def mean_probability(ballots: Mapping[str, Ballot], type_name: str, electorate: float | None = None) -> float:
+    """The mean probability that the members give a type, from 0 to 1: ``sum_j w_j p_j / sum_j w_j``, 0 where nobody voted.
+
+    A member j that states no probabilities has the p_j 1 for its type and 0 for others. ``electorate``: see :func:`elect`;
+    what is missing to it has the probability 0.
+    """
+    total = sum(ballot.weight * ballot.probability(type_name) for ballot in ballots.values())
+    return _mean(total, ballots, electorate)
+
+
+def support(ballots: Mapping[str, Ballot], type_name: str, rule: str, electorate: float | None = None) -> float:
+    """What a rule counts for a type, from 0 to 1: its mean probability under ``probability``, else its share of the votes."""
+    return (mean_probability if rule == "probability" else share)(ballots, type_name, electorate)
 
 
 def _count(ballots: Iterable[Ballot]) -> defaultdict[str | None, float]:
@@ -60,8 +68,9 @@ def _count(ballots: Iterable[Ballot]) -> defaultdict[str | None, float]:
     return votes
 
 
-def _weight(ballots: Mapping[str, Ballot]) -> float:
-    return sum(ballot.weight for ballot in ballots.values())
+def _mean(total: float, ballots: Mapping[str, Ballot], electorate: float | None) -> float:
+    voters = max(sum(ballot.weight for ballot in ballots.values()), electorate or 0.0)
+    return total / voters if voters else 0.0
 
 
-__all__ = ["Ballot", "Rule", "Tie", "elect", "runner_up", "share", "support"]
+__all__ = ["Ballot", "Rule", "Tie", "elect", "mean_probability", "runner_up", "share", "support"]

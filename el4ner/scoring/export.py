@@ -10,6 +10,7 @@ from el4ner import __version__
 from el4ner.scoring.bootstrap import Comparison
 from el4ner.scoring.counts import Counts, Scored, macro
 from el4ner.scoring.mismatches import Outcome
+from el4ner.scoring.reliability import Reliability
 from el4ner.scoring.report import Report, SystemScores
 
 
@@ -60,7 +61,16 @@ def _system(system: SystemScores) -> dict[str, Any]:
                 system.breakdown.confusions.items(), key=lambda item: (-item[1], item[0])
             )
         ],
+        "calibration": None if system.reliability is None else _reliability(system.reliability),
     }
+
+
+def _reliability(reliability: Reliability) -> dict[str, Any]:
+    bands = [
+        {"low": band.low, "high": band.high, "mean_score": band.mean, "right": band.counts.tp, "wrong": band.counts.fp}
+        for band in reliability.bands
+    ]
+    return {"error": reliability.error, "bands": bands}
 
 
 def _comparison(comparison: Comparison, systems: Sequence[SystemScores]) -> dict[str, Any]:

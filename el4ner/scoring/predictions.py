@@ -1,6 +1,7 @@
 """Reading gold and prediction files, and bringing both to the same documents and the same offsets."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class Predictions:
         failed: ids whose record has the status failed; whatever entities it states are not counted.
         partial: ids whose record has the status partial; their entities are counted.
         repeated: how many entities stood twice in their document.
+        scores: of each gold document's entities, in gold order; entities without a score are missing.
     """
 
     entities: tuple[frozenset[Entity], ...]
@@ -34,6 +36,7 @@ class Predictions:
     failed: tuple[str, ...]
     partial: tuple[str, ...]
     repeated: int
+    scores: tuple[dict[Entity, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,13 @@ class _Record:
     id: str
     status: str
     entities: tuple[Entity, ...]
+    scores: tuple[float | None, ...] = ()
+
+    def scored(self) -> dict[Entity, float]:
+        if self.status == "failed":
+            return {}
+        pairs = zip(self.entities, self.scores, strict=False)
+        return {entity: score for entity, score in pairs if score is not None}
 
 
 def read_gold(*paths: Path) -> list[Document]:
@@ -95,6 +105,7 @@ def _collect(records: Iterable[_Record], gold: Sequence[Document]) -> Prediction
         failed=tuple(name for name, record in by_id.items() if record.status == "failed"),
         partial=tuple(name for name, record in by_id.items() if record.status == "partial"),
         repeated=sum(len(r.entities) - len(sets[name]) for name, r in by_id.items() if r.status != "failed"),
+        scores=tuple(by_id[document.id].scored() if document.id in by_id else {} for document in gold),
     )
 
 
@@ -159,10 +170,9 @@ def _record(data: dict[str, Any], document: Document, place: str) -> _Record:
         raise InputError(
             f"{place}: its text is not gold's text of document {document.id!r}; offsets would not be comparable"
         )
-    entities = tuple(
-        _entity(item, document.text, f"{place}, entity {number}") for number, item in enumerate(data["entities"], 1)
-    )
-    return _Record(document.id, status, entities)
+    numbered = [(item, f"{place}, entity {number}") for number, item in enumerate(data["entities"], 1)]
+    entities = tuple(_entity(item, document.text, where) for item, where in numbered)
+    return _Record(document.id, status, entities, tuple(_score(item, where) for item, where in numbered))
 
 
 def _entity(item: Any, text: str, place: str) -> Entity:
@@ -181,6 +191,13 @@ def _entity(item: Any, text: str, place: str) -> Entity:
             "offsets must be code points into gold's text"
         )
     return Entity(start, end, kind)
+
+
+def _score(item: dict[str, Any], place: str) -> float | None:
+    score = item.get("score")
+    if score is not None and (type(score) not in (int, float) or math.isnan(score)):
+        raise InputError(f'{place}: the "score" must be a number or null')
+    return score
 
 
 def _conll_records(path: Path, gold: Sequence[Document]) -> Iterator[_Record]:

@@ -13,6 +13,7 @@ from el4ner.scoring.counts import Counts, Labelling, document_counts, micro, spa
 from el4ner.scoring.labels import TypeSelection, selection_notes, unknown_type_notes
 from el4ner.scoring.mismatches import Breakdown, break_down
 from el4ner.scoring.predictions import Predictions, read_gold, read_predictions
+from el4ner.scoring.reliability import Reliability, measure, selected
 from el4ner.text.spans import Entity
 
 
@@ -28,6 +29,7 @@ class SystemScores:
         breakdown: what happened to each entity.
         micro_f1: strict micro-F1 with its interval.
         predictions: what the file held.
+        reliability: how far its scores can be trusted; None where there are none, or where they are no probabilities.
     """
 
     name: str
@@ -37,6 +39,7 @@ class SystemScores:
     breakdown: Breakdown
     micro_f1: Interval
     predictions: Predictions
+    reliability: Reliability | None
 
     @property
     def strict(self) -> Counts:
@@ -106,7 +109,7 @@ def score_files(
     counts = np.stack([document_counts(wanted, system) for system in found])
     sampled = bootstrap_f1(counts, samples, seed)
     systems = tuple(
-        _score(label, path, wanted, labelling, system, sampled[:, index])
+        _score(label, path, wanted, labelling, system, sampled[:, index], selection)
         for index, (label, path, labelling, system) in enumerate(zip(labels, predictions, found, read, strict=True))
     )
     raw = _types(document.entities or () for document in documents)
@@ -127,7 +130,13 @@ def score_files(
 
 
 def _score(
-    name: str, path: Path, wanted: Labelling, found: Labelling, predictions: Predictions, sampled: FloatArray
+    name: str,
+    path: Path,
+    wanted: Labelling,
+    found: Labelling,
+    predictions: Predictions,
+    sampled: FloatArray,
+    selection: TypeSelection,
 ) -> SystemScores:
     by_type = strict_counts(wanted, found)
     return SystemScores(
@@ -138,6 +147,7 @@ def _score(
         breakdown=break_down(wanted, found),
         micro_f1=interval(micro(by_type).f1, sampled),
         predictions=predictions,
+        reliability=measure(wanted, [selected(selection, scores) for scores in predictions.scores]),
     )
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from el4ner.scoring.bootstrap import Interval
 from el4ner.scoring.counts import macro
 from el4ner.scoring.mismatches import Outcome
+from el4ner.scoring.reliability import Reliability
 from el4ner.scoring.report import Report, SystemScores
 
 _OVERVIEW = ("", "P", "R", "F1", "95 % interval", "Macro F1", "Span F1", "Type acc.")
@@ -35,6 +36,9 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     for system in report.systems:
         if system.breakdown.confusions:
             yield _confusions(system)
+    for system in report.systems:
+        if system.reliability is not None:
+            yield from _calibration(system.name, system.reliability)
     if report.comparisons:
         yield from _comparisons(report)
 
@@ -123,6 +127,22 @@ def _confusions(system: SystemScores) -> Text:
     shown = ", ".join(f"{gold} as {predicted} {count:,}" for (gold, predicted), count in common[:_CONFUSIONS_SHOWN])
     more = f", {len(common) - _CONFUSIONS_SHOWN} other pairs" if len(common) > _CONFUSIONS_SHOWN else ""
     return _clean(f"Types confused by {system.name}: {shown}{more}")
+
+
+def _calibration(name: str, reliability: Reliability) -> Iterator[RenderableType]:
+    title = f"Scores of {name}: expected calibration error {reliability.error:.3f}"
+    table = _table(title, "Score", "Predicted", "Right", "Mean score", "P (%)")
+    for band in reliability.bands:
+        counts = band.counts
+        table.add_row(
+            f"{band.low:.1f} to {band.high:.1f}",
+            f"{counts.predicted:,}",
+            f"{counts.tp:,}",
+            f"{band.mean:.2f}",
+            _percent(counts.precision),
+        )
+    yield table
+    yield _legend("Error: mean distance of score and precision over ten bands of equal width, by their predictions.")
 
 
 def _comparisons(report: Report) -> Iterator[RenderableType]:

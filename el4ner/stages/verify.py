@@ -11,7 +11,7 @@ from el4ner.ensemble.vote import runner_up, share
 from el4ner.members.base import Request
 from el4ner.stages.asking import Minutes, Voice, ask_all
 from el4ner.stages.classify import LONGEST_LABEL
-from el4ner.stages.voting import Ballots, count_votes
+from el4ner.stages.voting import Ballots
 from el4ner.text.spans import Span
 
 
@@ -48,18 +48,17 @@ async def verify_all(
     config: Config,
     minutes: Minutes,
 ) -> list[VotedEntity]:
-    """The entities after their judges' verdicts; one that nobody could judge stays as it is. The minutes count the vote.
+    """The entities after their judges' verdicts; one that nobody could judge stays as it is.
 
     Args:
         voices: members that can judge.
         text: of the window.
         language: of the window.
         entities: what the vote elected.
-        ballots: of each candidate, by member.
+        ballots: of each candidate, by member, as the vote counted them.
         config: the ensemble's configuration.
         minutes: of the window.
     """
-    count_votes(ballots, entities, minutes)
     settings = config.verify
     if settings.mode == "off":
         return list(entities)
@@ -69,11 +68,9 @@ async def verify_all(
         if settings.mode == "doubtful" and share(ballots[entity.span], entity.type) >= settings.doubtful_below:
             return entity
         questions = {v.name: verify(v, text, entity.span, entity.type, language) for v in judges}
-        verdicts = await ask_all(questions, "verify", minutes)
-        if not verdicts:
-            return entity
-        true = 2 * sum(probability >= settings.threshold for probability in verdicts.values()) > len(verdicts)
-        return _decided(entity, true, ballots[entity.span], config, minutes)
+        answers = await ask_all(questions, "verify", minutes)
+        verdicts = {name: probability >= settings.threshold for name, probability in answers.items()}
+        return _decided(replace(entity, verdicts=verdicts), ballots[entity.span], config, minutes)
 
     results = await asyncio.gather(*map(judged, entities))
     return [entity for entity in results if entity is not None]
@@ -86,13 +83,17 @@ def _judges(voices: Sequence[Voice], settings: VerifyConfig) -> list[Voice]:
     return named or list(voices[:1])
 
 
-def _decided(entity: VotedEntity, true: bool, ballots: Ballots, config: Config, minutes: Minutes) -> VotedEntity | None:
-    """The entity after its verdict: kept, dropped, retyped or flagged."""
-    if true:
-        return replace(entity, verified=True)
+def _decided(entity: VotedEntity, ballots: Ballots, config: Config, minutes: Minutes) -> VotedEntity | None:
+    """The entity after its verdicts: kept where most call it right or nobody could judge it, else what is configured.
+
+    A new type has not been judged, and its score is to be estimated anew.
+    """
+    right = sum(entity.verdicts.values())
+    if not entity.verdicts or 2 * right > len(entity.verdicts):
+        return entity
     on_reject = config.verify.on_reject
     minutes.counts[f"rejected-{on_reject}"] += 1
     if on_reject == "flag":
-        return replace(entity, verified=False)
+        return entity
     other = runner_up(ballots, entity.type, config.type_names) if on_reject == "retype" else None
-    return None if other is None else replace(entity, type=other, score=None)
+    return None if other is None else replace(entity, type=other, score=None, verdicts={})

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,10 +11,10 @@ from el4ner.ensemble.ballots import Ballot, doubted, opinions
 from el4ner.ensemble.combination import entities_of
 from el4ner.ensemble.combiner import Combiner, load_combiner
 from el4ner.ensemble.consistent import best_flat, best_nested
-from el4ner.ensemble.entities import VotedEntity
+from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.ensemble.polls import elect_all, poll_ballots
 from el4ner.ensemble.table import tabulate
-from el4ner.ensemble.vote import support
+from el4ner.ensemble.vote import mean_probability, support
 from el4ner.errors import ConfigError
 from el4ner.stages.asking import Minutes
 from el4ner.text.spans import Span
@@ -39,7 +39,7 @@ class Voting:
     combiner: Combiner | None = None
 
     def decide(self, text: str, ballots: Mapping[Span, Ballots], voters: float) -> list[VotedEntity]:
-        """The entities that a window's members elect; scores are calibrated probabilities, or None.
+        """The entities that a window's members elect; those that a combiner learned from labels elects have its scores.
 
         Args:
             text: of the window.
@@ -49,9 +49,7 @@ class Voting:
         if self.combiner is not None:
             return self._combined(self.combiner, text, ballots)
         settings = self.settings
-        heard = [{name: doubted(b, settings.trust_unfound) for name, b in given.items()} for given in ballots.values()]
-        electorate = voters if settings.abstention == "none" else None
-        poll = poll_ballots(heard, self.types, electorate)
+        poll = poll_ballots(list(self.heard(ballots).values()), self.types, self._electorate(voters))
         winners = elect_all(poll, settings.rule, settings.tie, settings.threshold)  # type: ignore[arg-type]
         elected = zip(ballots.items(), winners.tolist(), strict=True)
         return [
@@ -60,9 +58,47 @@ class Voting:
             if row >= 0
         ]
 
-    def strength(self, entity: VotedEntity, given: Ballots) -> float:
-        """How strong an entity is beside rivals: its score, or else the support of its ballots."""
-        return support(given, entity.type, self.settings.rule) if entity.score is None else entity.score
+    def heard(self, ballots: Mapping[Span, Ballots]) -> dict[Span, Ballots]:
+        """The ballots as the vote counts them: discounted by ``classify.trust_unfound``; a combiner takes them as they are."""
+        trust = self.settings.trust_unfound if self.combiner is None else 1.0
+        return {span: {name: doubted(b, trust) for name, b in given.items()} for span, given in ballots.items()}
+
+    @property
+    def score_kind(self) -> ScoreKind:
+        """Where the scores come from."""
+        return "calibrated" if self.combiner is not None and self.combiner.documents else "votes"
+
+    def scored(self, entity: VotedEntity, given: Ballots, voters: float) -> VotedEntity:
+        """The entity with a score: its own, or else the mean probability that the members give its type.
+
+        That is ``sum_j w_j p_j / sum_j w_j`` over the members j that answered, each with its weight w_j and the probability
+        p_j that it gives the type, as the vote counts them: discounted where a member did not find the candidate itself, 1
+        for the type of a member that states no probabilities and 0 for other types. Where an abstention counts as a vote for
+        no entity, the members that did not answer are in the denominator as well.
+
+        Args:
+            entity: one that was elected.
+            given: the ballots on it, as :meth:`heard` gives them.
+            voters: the weight of all members that were asked.
+        """
+        if entity.score is not None:
+            return entity
+        return replace(entity, score=round(mean_probability(given, entity.type, self._electorate(voters)), 4))
+
+    def strength(self, entity: VotedEntity, given: Ballots, voters: float) -> float:
+        """How strong an entity is beside rivals: a combiner's score, or what the rule counts for its type.
+
+        Args:
+            entity: one that was elected, scored.
+            given: the ballots on it, as :meth:`heard` gives them.
+            voters: the weight of all members that were asked.
+        """
+        if self.combiner is not None and entity.score is not None:
+            return entity.score
+        return support(given, entity.type, self.settings.rule, self._electorate(voters))
+
+    def _electorate(self, voters: float) -> float | None:
+        return voters if self.settings.abstention == "none" else None
 
     def _combined(self, combiner: Combiner, text: str, ballots: Mapping[Span, Ballots]) -> list[VotedEntity]:
         table = tabulate([opinions(ballots)], combiner.members)

@@ -32,6 +32,11 @@ def occurrences(surface: str, text: str) -> list[Span]:
     return spans
 
 
+def stands_at(surface: str, text: str, start: int) -> bool:
+    """Whether ``text`` holds exactly ``surface`` there, by the rules of ``occurrences``."""
+    return text.startswith(surface, start) and _at_boundaries(text, start, start + len(surface))
+
+
 def find(surface: str, text: str, tolerant: bool = True) -> list[Span]:
     """Where a surface stands in a text: its exact occurrences or, if there are none, those that only look different.
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from combine_bench.overlaid import Overlaid
 from combine_bench.recorded import Recorded
-from el4ner.combining.calibration import calibration_error
 from el4ner.combining.learning import Labels, learn
+from el4ner.ensemble.calibration import calibration_error
 from el4ner.ensemble.corpus import estimate
 from el4ner.ensemble.decision import decide
 from el4ner.ensemble.table import BoolArray, FloatArray, IntArray, VoteTable

@@ -76,7 +76,7 @@ class FakePipeline:
 
     def _entity(self, match):
         kind = "LOC" if len(match[0]) % 2 else "PER"
-        return VotedEntity(match.start(), match.end(), kind, votes=dict.fromkeys(MEMBERS, kind))
+        return VotedEntity(match.start(), match.end(), kind, 1.0, votes=dict.fromkeys(MEMBERS, kind))
 
     def preview(self, window):
         return [("pre-extract", f"Find names in: {window.text}"), ("verify", "Is it true?")]

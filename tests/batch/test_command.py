@@ -29,10 +29,11 @@ def test_a_record_holds_what_the_contract_says(command):
     assert command("--quiet") == 0
     (record,) = command.records()
     votes = {"one": "PER", "two": "PER", "three": "PER"}
-    anna = {"start": 0, "end": 4, "type": "PER", "text": "Anna", "score": None, "votes": votes, "verified": None}
-    assert list(record) == ["id", "status", "entities", "members_answered", "text_hash"]
+    anna = {"start": 0, "end": 4, "type": "PER", "text": "Anna", "score": 1.0, "votes": votes}
+    assert list(record) == ["id", "status", "entities", "members_answered", "score_kind", "text_hash"]
     assert record["entities"][0] == anna
     assert record["members_answered"] == ["one", "two", "three"]
+    assert record["score_kind"] == "votes"
 
 
 def test_offsets_are_code_points_of_the_text_as_given(command):

@@ -11,9 +11,8 @@ from el4ner.ensemble.entities import VotedEntity
 from el4ner.errors import ConfigError, InputError
 from el4ner.text.documents import Document
 
-ANNA = Prediction(
-    "a", "partial", (VotedEntity(0, 4, "PER", 0.5, {"one": "PER", "two": None}, True),), ("Ann\u2028",), ("one",), "why"
-)
+JUDGED = VotedEntity(0, 4, "PER", 0.5, {"one": "PER", "two": None}, {"one": True, "two": False})
+ANNA = Prediction("a", "partial", (JUDGED,), ("Ann\u2028",), ("one",), "why", score_kind="votes")
 
 
 def test_a_record_comes_back_as_it_was():

@@ -40,10 +40,10 @@ def test_what_stands_in_one_window_is_found_once_with_document_offsets(words, co
 
 def entity(start, end, kind="PER", votes=3):
     given = {name: kind if index < votes else None for index, name in enumerate(MEMBERS)}
-    return VotedEntity(start, end, kind, votes=given)
+    return VotedEntity(start, end, kind, votes / len(MEMBERS), votes=given)
 
 
-def test_overlaps_where_windows_meet_are_settled_by_votes_then_length_then_place():
+def test_overlaps_where_windows_meet_are_settled_by_score_then_length_then_place():
     chain = [entity(0, 6, votes=3), entity(4, 10, votes=2), entity(8, 12, votes=3)]
     assert settle(chain, RULES) == [chain[0], chain[2]]
     assert settle([entity(0, 3), entity(2, 9)], RULES) == [entity(2, 9)]
@@ -136,3 +136,23 @@ def test_an_entity_outside_its_window_is_refused_without_quoting_it():
     with pytest.raises(AlignmentError) as caught:
         merge(DOCUMENT, [(window(), WindowResult((entity(5, 99),), MEMBERS))], RULES)
     assert "Rome" not in str(caught.value)
+
+
+def test_what_is_sure_in_one_window_is_added_in_others_but_not_where_there_is_no_result():
+    texts = ["We met Anna today.", " They saw Anna there.", " He likes Anna too."]
+    document = Document("d", "".join(texts))
+    starts = [0, len(texts[0]), len(texts[0]) + len(texts[1])]
+    windows = [
+        Window("d", n, at, text, at, at + len(text), "en")
+        for n, (at, text) in enumerate(zip(starts, texts, strict=True))
+    ]
+    nothing = WindowResult((), MEMBERS)
+    results = [WindowResult((entity(7, 11),), MEMBERS), nothing, Failure("gone")]
+    found = list(zip(windows, results, strict=True))
+    outcome = merge(document, found, RULES)
+    assert [(e.start, e.source) for e in outcome.prediction.entities] == [(7, None), (28, "document")]
+    assert outcome.prediction.surfaces == ("Anna", "Anna") and outcome.counts["from-document"] == 1
+    again = parse_line(outcome.prediction.to_line(), "here")
+    assert again == outcome.prediction
+    off = MergeRules(RULES.languages, document_consistency=False)
+    assert len(merge(document, found, off).prediction.entities) == 1

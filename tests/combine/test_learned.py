@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from el4ner.combine import main
 from el4ner.combining.advise import smallest_set
-from el4ner.combining.calibration import calibration_error, risk_coverage
 from el4ner.combining.job import Result
 from el4ner.combining.learning import Labels, learn
 from el4ner.combining.plots import plot
+from el4ner.ensemble.calibration import calibration_error, risk_coverage
 from el4ner.ensemble.combiner import load_combiner
 from el4ner.ensemble.corpus import estimate
 from el4ner.ensemble.curves import fit_curve
@@ -150,7 +150,7 @@ def test_the_command_learns_reuses_reviews_and_advises(tmp_path: Path, capsys: p
     assert "expected calibration error" in said
     assert "smallest set" in said
     records = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    assert {r["calibration"] for r in records} == {"labelled"}
+    assert {r["score_kind"] for r in records} == {"calibrated"}
     assert all(0.9 <= e["score"] <= 1 for r in records for e in r["entities"])
     assert (tmp_path / "o.review.jsonl").exists()
     assert main([*systems, "--combiner", str(model), "--output", str(output)]) == 0

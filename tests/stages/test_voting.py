@@ -59,11 +59,12 @@ def voters(names: tuple[str, ...] = NAMES) -> list[object]:
 def test_a_combiner_learned_from_a_run_overrules_the_count_and_gives_scores(combiner: Path):
     plain = find(pipeline_of(voters()), TEXT)
     assert found(plain, TEXT) == [("Ada", "LOC"), ("London", "LOC")]
-    assert [entity.score for entity in plain.entities] == [None, None]
+    assert [entity.score for entity in plain.entities] == [0.6667, 0.6667]
     pipeline = pipeline_of(voters(), None, {"classify": {"rule": "combiner", "combiner": str(combiner)}})
     learned = find(pipeline, TEXT)
     assert found(learned, TEXT) == [("Ada", "PER")]
     assert 0.7 < learned.entities[0].score <= 1
+    assert (plain.score_kind, learned.score_kind) == ("votes", "calibrated")
     assert learned.entities[0].votes == {"good": "PER", "liar": "LOC", "echo": "LOC"}
     assert len(pipeline.provenance()["combiner"]) == 64
 
@@ -83,14 +84,14 @@ def test_a_combiner_of_other_members_or_types_is_refused(combiner: Path):
         pipeline_of(voters(), None, settings | {"labels": labels})
 
 
-def test_a_combiner_without_labels_decides_but_gives_no_scores(tmp_path: Path):
+def test_a_combiner_without_labels_decides_but_its_estimates_are_no_scores(tmp_path: Path):
     run, _ = run_file(tmp_path)
     path = tmp_path / "c.json"
     assert main([str(run), "--fit", str(path), "--output", str(tmp_path / "o.jsonl")]) == 0
     assert load_combiner(path).documents == 0
     result = find(pipeline_of(voters(), None, {"classify": {"rule": "combiner", "combiner": str(path)}}), TEXT)
     assert result.entities
-    assert all(entity.score is None for entity in result.entities)
+    assert all(entity.score == 0.6667 for entity in result.entities) and result.score_kind == "votes"
 
 
 def test_a_run_without_candidates_is_no_source_of_votes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
