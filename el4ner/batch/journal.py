@@ -111,8 +111,10 @@ class Journal:
 
     def close(self) -> None:
         """Bring all records to the disk, and let others write."""
-        self.sync()
-        os.close(self._descriptor)
+        try:
+            self.sync()
+        finally:
+            os.close(self._descriptor)
 
     def __enter__(self) -> Self:
         return self

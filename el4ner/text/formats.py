@@ -3,6 +3,7 @@
 import hashlib
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -139,7 +140,7 @@ def _aside(item: Item, place: str, seen: set[int]) -> Unreadable:
 def _placed(inputs: Sequence[str], stdin: BinaryIO | None = None, *, report: bool = True) -> Iterator[tuple[str, Item]]:
     for name in inputs:
         if name == STDIN:
-            yield from _read_stdin(stdin if stdin is not None else sys.stdin.buffer)
+            yield from _read_stdin(_own_stdin() if stdin is None else stdin)
             continue
         for source in find_sources([name], report=report):
             yield from _read(source, report=report)
@@ -192,6 +193,16 @@ def _parsed(stream: BinaryIO, source: Source, *, report: bool) -> Iterator[tuple
         yield from parse_conll(read_lines(stream, where), where, source.stem, report=report)
     else:
         yield where, _plain(stream, where, source.stem)
+
+
+def _own_stdin() -> BinaryIO:
+    """Standard input, buffered apart from ``sys.stdin``: at its end, the interpreter locks that one's buffer, and aborts where a
+    thread still reads from it.
+    """
+    try:
+        return os.fdopen(sys.stdin.fileno(), "rb", closefd=False)
+    except OSError:  # not a real file
+        return sys.stdin.buffer
 
 
 def _read_stdin(stream: BinaryIO) -> Iterator[tuple[str, Item]]:
