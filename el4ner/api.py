@@ -22,7 +22,7 @@ from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.scoring.counts import Counts, micro, strict_counts
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
-from el4ner.text.jsonl import parse_jsonl
+from el4ner.text.jsonl import parse_document
 from el4ner.text.spans import Entity
 
 Text: TypeAlias = str | tuple[str, str] | Mapping[str, Any]
@@ -399,8 +399,7 @@ def _document(item: Text, number: int, what: str) -> Document:
         line = json.dumps({"id": str(number), **record})
     except (TypeError, ValueError) as error:
         raise InputError(f"{what}, item {number}: it holds what JSON cannot; give strings and numbers") from error
-    ((_, document),) = parse_jsonl([(number, line)], what, what)
-    return document
+    return parse_document(line, str(number), f"{what}, line {number}")
 
 
 __all__ = ["AnnotatedDocument", "AnnotatedEntity", "Annotator", "Score", "load", "score"]

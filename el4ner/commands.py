@@ -9,7 +9,7 @@ from el4ner.errors import El4nerError
 OK, CANNOT, INTERRUPTED = 0, 2, 130
 
 
-def run_command(name: str, work: Callable[[], int]) -> int:
+def run_command(name: str, work: Callable[[], int], *, interrupted: str = "interrupted") -> int:
     """Do a command's work; returns its exit code, 2 where it cannot be done, 130 where it was interrupted.
 
     What standard output cannot encode is replaced, so that no character of a document or a table ends a run.
@@ -17,6 +17,7 @@ def run_command(name: str, work: Callable[[], int]) -> int:
     Args:
         name: the command's name, for messages: ``run`` for ``el4ner.run``.
         work: what it does; returns the exit code.
+        interrupted: what is said where it was.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -28,7 +29,7 @@ def run_command(name: str, work: Callable[[], int]) -> int:
     except OSError as error:
         return _say(name, f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}", CANNOT)
     except KeyboardInterrupt:
-        return _say(name, "interrupted", INTERRUPTED)
+        return _say(name, interrupted, INTERRUPTED)
 
 
 def _say(name: str, message: str, code: int) -> int:

@@ -13,6 +13,10 @@ class InputError(El4nerError):
     """A document, a pool or a prediction file cannot be read as what it should be."""
 
 
+class DiskFullError(El4nerError):
+    """The disk, or one's share of it, is full; what was written before is whole."""
+
+
 class AlignmentError(El4nerError):
     """A span does not lie in its text, or its surface differs from the text at its offsets."""
 

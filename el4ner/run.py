@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,16 @@ if TYPE_CHECKING:
     from el4ner.batch.prediction import Prediction
     from el4ner.batch.resume import JobOptions
     from el4ner.config import Config
-    from el4ner.text.documents import Document
+    from el4ner.text.documents import Item
 
 SOME_FAILED, MAX_FAILURES = 1, 3
 EPILOG = """\
 exit codes: 0 all documents have their predictions; 1 some failed, or parts of some (each record says why);
 2 cannot begin or go on; 3 stopped by --max-failures; 130 interrupted. After 2, 3 and 130 the same command goes
 on where the run was.
+
+A document that cannot be read (no UTF-8, no JSON, no permission, ...) fails, and the others are done. Once it is
+mended, the same command does it; --retry-failed does all documents again that failed or are partial.
 
 DIR holds predictions.jsonl (one record a document, in input order), run.json, report.txt, with --format conll
 predictions.conll, and with batch.cache cache.jsonl. Those that hold text are readable by their owner alone;
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None, build: "Build | None" = None) -
             return _purge(options)
         return _dry_run(options, build) if options.dry_run else _job(options, words, build)
 
-    return run_command("run", work)
+    return run_command("run", work, interrupted="interrupted; the same command goes on where the run was")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-text", action="store_true", help="keep the text out of all outputs: offsets and types only")
     add("--show", type=_count, default=3, metavar="N", help="print the first N documents with their entities (3)")
     add("--quiet", action="store_true", help="no progress, no documents, no table")
+    add(
+        "--retry-failed",
+        action="store_true",
+        help="do documents of an earlier run in DIR again that failed or are partial; the others stay as they are",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--dry-run", action="store_true", help="check everything, show method, cost and prompts; write nothing"
@@ -85,6 +92,7 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
     from rich.console import Console
 
     from el4ner.batch.job import Job
+    from el4ner.batch.report import outcome
     from el4ner.batch.show import Showcase, print_end
 
     config, job_options = _config(options), _job_options(options, words)
@@ -92,19 +100,23 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
     showcase = Showcase(0 if options.no_text or options.quiet else options.show, config.type_names)
     with _progress(options) as advance:
 
-        def watch(document: "Document", prediction: "Prediction") -> None:
-            showcase.offer(document.text, prediction)
+        def watch(item: "Item", prediction: "Prediction") -> None:
+            showcase.offer(getattr(item, "text", ""), prediction)
             advance()
 
-        job = Job(config, job_options, build or _build(), watch)
+        job = Job(config, job_options, build or _build(), watch, _say)
         run, worked = job.run()
     if not worked:
         console.print("This run is finished, and its input is unchanged; --fresh does it anew.")
     showcase.print(console)
     print_end(console, run, job.paths())
-    for warning in run.get("warnings", ()):
-        print(f"el4ner.run: {warning}", file=sys.stderr)
+    for line in (*run.get("warnings", ()), *outcome(run, job.paths()[0])):
+        _say(line)
     return _exit_code(run)
+
+
+def _say(line: str) -> None:
+    print(f"el4ner.run: {line}", file=sys.stderr, flush=True)
 
 
 def _exit_code(run: dict[str, Any]) -> int:
@@ -118,15 +130,12 @@ def _dry_run(options: argparse.Namespace, build: "Build | None") -> int:
     from rich.console import Console
 
     from el4ner.batch.preview import dry_run
-    from el4ner.batch.resume import check_previous
-    from el4ner.text.formats import read_documents
 
-    config = _config(options)
-    if options.output is not None:
-        check_previous(config, _job_options(options, []))
-    documents = islice(read_documents(_required(options, "input")), options.limit)
-    dry_run(config, documents, build or _build(), Console(quiet=options.quiet), with_text=not options.no_text)
-    return OK
+    config, job_options = _config(options), _job_options(options, [])
+    console = Console(quiet=options.quiet)
+    with_output = options.output is not None
+    extent = dry_run(config, job_options, build or _build(), console, _say, with_output=with_output)
+    return SOME_FAILED if extent.unreadable else OK
 
 
 def _purge(options: argparse.Namespace) -> int:
@@ -165,11 +174,12 @@ def _job_options(options: argparse.Namespace, words: list[str]) -> "JobOptions":
 
     return JobOptions(
         inputs=tuple(_required(options, "input")),
-        output=_required(options, "output"),
+        output=Path() if options.dry_run and options.output is None else _required(options, "output"),
         limit=options.limit,
         format=options.format,
         fresh=options.fresh,
         resume=options.resume,
+        retry_failed=options.retry_failed,
         max_failures=options.max_failures,
         with_text=not options.no_text,
         command=("python", "-m", "el4ner.run", *words),

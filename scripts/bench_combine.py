@@ -111,7 +111,7 @@ def recorded(data: Recorded, labelled: int, n_splits: int) -> None:
 def systems(gold: Path, files: dict[str, Path], labelled: int, n_splits: int) -> None:
     """Prediction files of any systems, for instance those that scripts/ablate.py leaves of each member alone."""
     ids, rows = side_by_side({name: read_system(path) for name, path in files.items()})
-    labels = read_gold(gold)
+    labels = read_gold(gold, ids)
     data = Recorded(read_texts([str(gold)], ids), [labels[identity] for identity in ids], rows, [])
     table = tabulate(rows, list(files))
     head("systems", "best member", "best count", "agreement and corpus", "agreement", "weighted", *COUNTING)

@@ -7,7 +7,7 @@ from typing import Self
 
 from el4ner.batch.prediction import Prediction
 from el4ner.batch.record import open_anew
-from el4ner.text.documents import Document
+from el4ner.text.documents import Document, Item, Unreadable
 from el4ner.text.formats import to_conll
 
 
@@ -33,8 +33,10 @@ class ColumnFile:
         descriptor = open_anew(self._beside)
         self._stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
 
-    def add(self, document: Document, prediction: Prediction) -> None:
-        """Write one document."""
+    def add(self, document: Item, prediction: Prediction) -> None:
+        """Write one document; of one that cannot be read, its id alone."""
+        if isinstance(document, Unreadable):
+            document = Document(document.id, "", tokens=())
         block, dropped = to_conll(document.text, document.tokens, prediction.entities, document.id)
         self._stream.write(block)
         self.left_out += dropped

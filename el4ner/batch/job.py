@@ -5,29 +5,35 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from el4ner.batch.columns import ColumnFile
 from el4ner.batch.emptiness import why_empty
+from el4ner.batch.inputs import check_readable, read_input
 from el4ner.batch.journal import PREDICTIONS, Journal, read_predictions
 from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Prediction
-from el4ner.batch.record import RUN, Attempt, read_run, totals, versions, write_atomically, write_run
+from el4ner.batch.record import FULL, RUN, Attempt, read_run, totals, versions, write_atomically, write_run
+from el4ner.batch.redo import Plan, StrayRecord, make_plan
+from el4ner.batch.redone import REDONE
 from el4ner.batch.report import Tally, write_report
 from el4ner.batch.resume import CACHE, CONLL, REPORT, RESTARTING, JobOptions, check_previous, may_be_complete
-from el4ner.batch.runner import Finder, Runner
+from el4ner.batch.runner import Ending, Finder, Runner
+from el4ner.batch.threads import in_thread
 from el4ner.config import Config
-from el4ner.errors import ConfigError, El4nerError, InputError
+from el4ner.errors import ConfigError, DiskFullError, El4nerError, InputError
 from el4ner.members.build import check_members
 from el4ner.members.meter import Meter
-from el4ner.text.documents import Document, Window
-from el4ner.text.formats import read_documents
+from el4ner.text.documents import Item, Window
+from el4ner.text.formats import STDIN
 
 CHECKPOINT_S = 30.0
 """Seconds between two writes of run.json while a run is under way."""
+GRACE_S = 3.0
+"""Seconds that documents under way have to finish in once a signal has asked the run to stop."""
 log = logging.getLogger(__name__)
 
 
@@ -48,8 +54,9 @@ class Ensemble(Finder, Protocol):
 
 
 Build = Callable[[Config, Meter, Path | None], Ensemble]
-Watch = Callable[[Document, Prediction], None]
+Watch = Callable[[Item, Prediction], None]
 """Called with each document and its prediction, in input order, those of earlier attempts included."""
+Say = Callable[[str], None]
 
 
 class Job:
@@ -60,13 +67,15 @@ class Job:
         options: what to do.
         build: makes the pipeline.
         watch: sees each document with its prediction.
+        say: told in words, at once, what people should know while the run is under way.
     """
 
-    def __init__(self, config: Config, options: JobOptions, build: Build, watch: Watch) -> None:
+    def __init__(self, config: Config, options: JobOptions, build: Build, watch: Watch, say: Say) -> None:
         self._config = config
         self._options = options
         self._build = build
         self._watch = watch
+        self._say = say
         self._meter = Meter()
         self._attempt = Attempt(options.command)
         self._run: dict[str, Any] = {}
@@ -80,26 +89,32 @@ class Job:
             The run record, and whether there was anything to do.
 
         Raises:
-            El4nerError: the run cannot begin, or the input cannot be read on; what was finished is kept.
+            El4nerError: the run cannot begin, or the input cannot be read on, or the disk is full; what was finished is kept.
         """
         previous = check_previous(self._config, self._options)
-        with Journal(self._options.output) as journal:
-            if previous is not None and may_be_complete(self._options, previous) and not self._lacks_documents(journal):
-                return previous, False
-            # The store of answers waits for the lock; earlier predictions are forgotten only once all is found usable.
-            cache = self._options.output / CACHE if self._config.batch.cache else None
-            pipeline = self._build(self._config, self._meter, cache)
-            asyncio.run(check_members(self._config))
-            self._begin(previous, pipeline.provenance(), journal)
-            state = "failed"
-            try:
-                state = asyncio.run(self._work(pipeline, journal))
-            except KeyboardInterrupt:
-                state = "interrupted"
-                raise
-            finally:
-                journal.sync()
-                self._finish(state)
+        with _disk_full_is_said(self._options.output):
+            check_readable(self._options)
+            with Journal(self._options.output) as journal:
+                return self._run_from(previous, journal)
+
+    def _run_from(self, previous: dict[str, Any] | None, journal: Journal) -> tuple[dict[str, Any], bool]:
+        plan = Plan() if previous is None else compare(self._options, journal.path, journal.kept)
+        if previous is not None and may_be_complete(self._options, previous) and not (plan.patches or plan.more):
+            return previous, False
+        # The store of answers waits for the lock; earlier predictions are forgotten only once all is found usable.
+        cache = self._options.output / CACHE if self._config.batch.cache else None
+        pipeline = self._build(self._config, self._meter, cache)
+        asyncio.run(check_members(self._config))
+        self._begin(previous, pipeline.provenance(), journal)
+        state = "failed"
+        try:
+            state = asyncio.run(self._work(pipeline, journal, plan))
+        except KeyboardInterrupt:
+            state = "interrupted"
+            raise
+        finally:
+            journal.sync()
+            self._finish(state)
         return self._run, True
 
     def paths(self) -> list[Path]:
@@ -107,52 +122,85 @@ class Job:
         names = [PREDICTIONS, CONLL, RUN, REPORT] if self._options.format == "conll" else [PREDICTIONS, RUN, REPORT]
         return [self._options.output / name for name in names]
 
-    async def _work(self, pipeline: Ensemble, journal: Journal) -> str:
-        documents = islice(read_documents(self._options.inputs), self._options.limit)
+    async def _work(self, pipeline: Ensemble, journal: Journal, plan: Plan) -> str:
+        runner = Runner(pipeline, self._config, with_text=self._options.with_text, grace_s=GRACE_S, leave_reader=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop, runner)
+        try:
+            ending: Ending = "finished"
+            if plan.patches:
+                ending = await self._redo(runner, journal, plan)
+            return await self._go_on(runner, journal) if ending == "finished" else ending
+        finally:
+            await pipeline.close()
+
+    def _stop(self, runner: Runner) -> None:
+        if not runner.stopping:
+            self._say(
+                f"stopping: documents under way have {GRACE_S:g} seconds to finish (once more: none); "
+                "the same command goes on where the run was"
+            )
+        runner.stop()
+
+    async def _redo(self, runner: Runner, journal: Journal, plan: Plan) -> Ending:
+        """Do documents again whose records are there; they stand in their places in the end, whatever it is."""
+        self._say(f"{plan.documents:,} document(s) that failed, are partial or were mended are done again")
+        items = plan.select(read_input(self._options))
+        with journal.redo(plan.patches) as redone:
+
+            def commit(item: Item, outcome: Outcome) -> None:
+                redone.append(outcome.prediction)
+                self._attempt.add_redone(outcome)
+                self._checkpoint_now_and_then()
+
+            try:
+                ending = await runner.run(items, commit, max_failures=self._options.max_failures)
+                if ending == "finished":
+                    redone.finish()
+            finally:
+                journal.take_in()
+        return ending
+
+    async def _go_on(self, runner: Runner, journal: Journal) -> Ending:
+        """Take the documents that have their records, and do the others."""
+        items = read_input(self._options, report=True)
         watches = [self._watch]
         with ExitStack() as stack:
             if self._options.format == "conll":
                 self._columns = stack.enter_context(ColumnFile(self._options.output / CONLL))
                 watches.append(self._columns.add)
-            try:
-                self._pass_over(documents, journal, watches)
-                runner = Runner(pipeline, self._config, with_text=self._options.with_text)
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    asyncio.get_running_loop().add_signal_handler(number, runner.stop)
-                commit = self._committer(journal, watches)
-                return await runner.run(documents, commit, max_failures=self._options.max_failures)
-            finally:
-                await pipeline.close()
+            passing = in_thread(lambda: self._pass_over(items, journal, watches, runner))
+            await runner.until_stopped(passing)
+            if runner.stopping:
+                return "interrupted"
+            passing.result()
+            commit = self._committer(journal, watches)
+            return await runner.run(items, commit, max_failures=self._options.max_failures)
 
-    def _committer(self, journal: Journal, watches: list[Watch]) -> Callable[[Document, Outcome], None]:
-        def commit(document: Document, outcome: Outcome) -> None:
+    def _committer(self, journal: Journal, watches: list[Watch]) -> Callable[[Item, Outcome], None]:
+        def commit(document: Item, outcome: Outcome) -> None:
             journal.append(outcome.prediction)
             self._attempt.add(outcome)
             for watch in watches:
                 watch(document, outcome.prediction)
-            if time.monotonic() - self._written_at > CHECKPOINT_S:
-                self._checkpoint("running")
+            self._checkpoint_now_and_then()
 
         return commit
 
-    def _pass_over(self, documents: Iterator[Document], journal: Journal, watches: list[Watch]) -> None:
+    def _pass_over(self, documents: Iterator[Item], journal: Journal, watches: list[Watch], runner: Runner) -> None:
         """Take the documents that have their records, and see that these are theirs."""
         for number, prediction in enumerate(islice(read_predictions(journal.path), journal.kept), 1):
+            if runner.stopping:
+                return
             document = next(documents, None)
             try:
                 if document is None:
                     raise InputError("the input ends before it")
                 prediction.check(document)
             except El4nerError as error:
-                raise _changed(journal, number, error) from error
+                raise _changed(journal.path, number, journal.kept, error) from error
             for watch in watches:
                 watch(document, prediction)
-
-    def _lacks_documents(self, journal: Journal) -> bool:
-        """Whether the input holds documents that have no record yet; those that have one are compared with it."""
-        documents = islice(read_documents(self._options.inputs), self._options.limit)
-        self._pass_over(documents, journal, [])
-        return next(documents, None) is not None
 
     def _begin(self, previous: dict[str, Any] | None, provenance: dict[str, Any], journal: Journal) -> None:
         earlier: list[dict[str, Any]] = []
@@ -194,6 +242,10 @@ class Job:
         self._run["attempts"][-1] = self._attempt.as_dict(state, self._meter.as_dict())
         self._run["totals"] = totals(self._run["attempts"])
 
+    def _checkpoint_now_and_then(self) -> None:
+        if time.monotonic() - self._written_at > CHECKPOINT_S:
+            self._checkpoint("running")
+
     def _checkpoint(self, state: str) -> None:
         self._update(state)
         write_run(self._options.output, self._run)
@@ -224,7 +276,7 @@ def purge(folder: Path) -> list[Path]:
     run = read_run(folder)
     if run is None:
         raise ConfigError(f"{folder} holds no run; give the --output of one")
-    names = [name + suffix for name in (PREDICTIONS, CONLL, REPORT, CACHE) for suffix in ("", ".part")]
+    names = [name + suffix for name in (PREDICTIONS, REDONE, CONLL, REPORT, CACHE) for suffix in ("", ".part")]
     found = [path for path in (folder / name for name in names) if path.exists()]
     with Journal(folder) as journal:
         for path in {*found, journal.path}:
@@ -233,8 +285,39 @@ def purge(folder: Path) -> list[Path]:
     return found
 
 
-def _changed(journal: Journal, number: int, error: El4nerError) -> InputError:
+def compare(options: JobOptions, path: Path, kept: int) -> Plan:
+    """What is left to do of a run that has some records; nothing is known where standard input would have to be read for it.
+
+    Raises:
+        InputError: the records are not those of the input.
+    """
+    if STDIN in options.inputs:
+        return Plan()
+    try:
+        return make_plan(islice(read_predictions(path), kept), read_input(options), retry=options.retry_failed)
+    except StrayRecord as error:
+        raise _changed(path, error.number, kept, error) from error
+
+
+def _changed(path: Path, number: int, kept: int, error: El4nerError) -> InputError:
     return InputError(
-        f"{journal.path}, record {number} of {journal.kept}, does not belong to this input: {error}; "
+        f"{path}, record {number} of {kept}, does not belong to this input: {error}; "
         "give the input of the earlier run, or use --fresh"
     )
+
+
+@contextmanager
+def _disk_full_is_said(folder: Path) -> Iterator[None]:
+    """Say of a disk that is full that it is, and what to do.
+
+    Raises:
+        DiskFullError: something could not be written because of that.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise DiskFullError(
+            f"the disk is full ({error.filename or folder}); make room there, then the same command goes on where the run was"
+        ) from error

@@ -2,17 +2,22 @@
 
 A document's line is written when all documents before it have theirs. So whatever the moment of a kill, the file is a
 prefix of the finished one, perhaps with a torn last line: a new run cuts that line off and goes on after the prefix.
+
+Records that are done again wait in a file beside it, and are put in their places by one rename.
 """
 
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from el4ner.batch.prediction import Prediction, parse_line
+from el4ner.batch.record import FULL, open_anew, sync_folder
+from el4ner.batch.redo import Patch
+from el4ner.batch.redone import REDONE, RedoneFile, belongs_to, put_in
 from el4ner.errors import ConfigError, InputError
 
 PREDICTIONS = "predictions.jsonl"
@@ -43,6 +48,7 @@ class Journal:
         os.fsync(self._descriptor)
         self._unsynced = 0
         self._synced_at = time.monotonic()
+        self.take_in()
 
     def clear(self) -> None:
         """Forget all records."""
@@ -53,11 +59,49 @@ class Journal:
     def append(self, prediction: Prediction) -> None:
         """Write a record at the end; it survives the process at once, and a power loss soon after."""
         line = memoryview(prediction.to_line())
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        end = os.fstat(self._descriptor).st_size
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError:
+            os.ftruncate(self._descriptor, end)
+            raise
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY or time.monotonic() - self._synced_at > SYNC_AFTER_S:
             self.sync()
+
+    def redo(self, patches: Sequence[Patch]) -> RedoneFile:
+        """The file for records that take the place of others; ``take_in`` puts them there, now or after a kill."""
+        return RedoneFile(self.path.with_name(REDONE), os.fstat(self._descriptor).st_ino, patches)
+
+    def take_in(self) -> None:
+        """Put the records that were done again in their places: whatever happens, all of them or none."""
+        redone = self.path.with_name(REDONE)
+        if belongs_to(redone, os.fstat(self._descriptor).st_ino):
+            with self.path.open("rb") as stream:
+                self._replace(put_in(stream, redone))
+        redone.unlink(missing_ok=True)
+
+    def _replace(self, lines: Iterable[bytes]) -> None:
+        """Take a new file with these lines, locked before it has the name."""
+        beside = self.path.with_name(PREDICTIONS + ".part")
+        descriptor = open_anew(beside)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+            with os.fdopen(os.dup(descriptor), "wb") as stream:
+                stream.writelines(lines)
+                stream.flush()
+                os.fsync(descriptor)
+            beside.replace(self.path)
+        except BaseException:
+            os.close(descriptor)
+            beside.unlink(missing_ok=True)
+            raise
+        sync_folder(self.path.parent)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self.kept, _ = _measure(self.path)
 
     def sync(self) -> None:
         """Bring all records to the disk."""
@@ -67,8 +111,10 @@ class Journal:
 
     def close(self) -> None:
         """Bring all records to the disk, and let others write."""
-        self.sync()
-        os.close(self._descriptor)
+        try:
+            self.sync()
+        finally:
+            os.close(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -93,19 +139,33 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
+def count_records(path: Path) -> int:
+    """How many whole records a predictions file begins with; 0 where there is none."""
+    return _measure(path)[0] if path.exists() else 0
+
+
 def _open(folder: Path, path: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
+        if error.errno in FULL:
+            raise
         raise ConfigError(f"cannot write {path}: {error.strerror}; choose another --output") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not _lock(descriptor, path):
         os.close(descriptor)
-        raise ConfigError(f"another process writes {path}; wait for it, or choose another --output") from error
+        raise ConfigError(f"another process writes {path}; wait for it, or choose another --output")
     os.fchmod(descriptor, 0o600)
     return descriptor
+
+
+def _lock(descriptor: int, path: Path) -> bool:
+    """Whether the file could be locked, and has not been replaced by another process before it was."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino
 
 
 def _measure(path: Path) -> tuple[int, int]:

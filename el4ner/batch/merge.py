@@ -11,7 +11,7 @@ from el4ner.ensemble.ballots import Candidate
 from el4ner.ensemble.document import found_elsewhere
 from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.ensemble.nesting import flatten, nest
-from el4ner.text.documents import Document, Window
+from el4ner.text.documents import Document, Unreadable, Window
 from el4ner.text.spans import check_surface
 
 
@@ -106,6 +106,12 @@ def failed(document: Document, reason: str) -> Outcome:
     """The outcome of a document that could not be worked on at all."""
     prediction = Prediction(document.id, "failed", reason=reason, text_hash=hash_text(document.text))
     return Outcome(prediction, problems=(reason,))
+
+
+def unreadable(item: Unreadable) -> Outcome:
+    """The outcome of a document that cannot be read; as a problem, it is counted without its place."""
+    prediction = Prediction(item.id, "failed", reason=item.reason, input_hash=item.digest)
+    return Outcome(prediction, problems=(f"unreadable: {item.reason.removeprefix(item.place).lstrip(',: ')}",))
 
 
 def settle(entities: Iterable[VotedEntity], rules: MergeRules) -> list[VotedEntity]:

@@ -1,6 +1,5 @@
 """One document's record: a line of ``predictions.jsonl``."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any, Literal, get_args
 from el4ner.ensemble.ballots import Candidate, parse_candidate
 from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.errors import InputError
-from el4ner.text.documents import Document
+from el4ner.text.documents import Item, Unreadable, digest
 from el4ner.text.spans import check_surface
 
 Status = Literal["ok", "partial", "failed"]
@@ -33,6 +32,7 @@ class Prediction:
         unread: stretches ``(start, end)`` of the document that nothing is known of: their windows had no quorum.
         score_kind: where the entities' scores come from; None where there is no result.
         text_hash: of the document's text, so that a record is never taken for that of a changed one; see :func:`hash_text`.
+        input_hash: instead of it, where the document could not be read: of its bytes.
     """
 
     id: str
@@ -45,6 +45,7 @@ class Prediction:
     unread: tuple[tuple[int, int], ...] = ()
     score_kind: ScoreKind | None = None
     text_hash: str | None = None
+    input_hash: str | None = None
 
     def to_line(self) -> bytes:
         """The JSON line in UTF-8, with its line end."""
@@ -64,17 +65,25 @@ class Prediction:
             record["candidates"] = [candidate.as_dict() for candidate in self.candidates]
         if self.text_hash is not None:
             record["text_hash"] = self.text_hash
+        if self.input_hash is not None:
+            record["input_hash"] = self.input_hash
         return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
-    def check(self, document: Document) -> None:
+    def check(self, document: Item) -> None:
         """Refuse a document that this cannot be the prediction of.
 
         Raises:
-            InputError: it has another id or another text.
+            InputError: it has another id or another text, or only one of the two is of an unreadable document.
             AlignmentError: an entity's surface is not the document's text at its offsets.
         """
         if self.id != document.id:
             raise InputError(f"the record of document {self.id!r} stands where document {document.id!r} is expected")
+        if isinstance(document, Unreadable):
+            if self.input_hash != document.digest:
+                raise InputError(f"document {document.id!r} has changed: {document.reason}")
+            return
+        if self.input_hash is not None:
+            raise InputError(f"document {document.id!r} can be read by now")
         if self.text_hash is not None and self.text_hash != hash_text(document.text):
             raise InputError(f"the text of document {self.id!r} has changed")
         for index, entity in enumerate(self.entities):
@@ -98,8 +107,8 @@ class Prediction:
 
 
 def hash_text(text: str) -> str:
-    """16 hexadecimal digits (BLAKE2b) of a text; enough to see that it changed, too few to find it by."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    """The digest of a text in UTF-8."""
+    return digest(text.encode("utf-8", "surrogatepass"))
 
 
 def parse_line(line: bytes, where: str) -> Prediction:
@@ -124,6 +133,7 @@ def parse_line(line: bytes, where: str) -> Prediction:
             unread=tuple((int(start), int(end)) for start, end in record.get("unread", ())),
             score_kind=record.get("score_kind"),
             text_hash=record.get("text_hash"),
+            input_hash=record.get("input_hash"),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where} is no prediction record") from error

@@ -10,14 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from el4ner.batch.job import Build
+from el4ner.batch.inputs import check_readable, read_input
+from el4ner.batch.job import Build, Say, compare
+from el4ner.batch.journal import PREDICTIONS, count_records
 from el4ner.batch.report import visible
+from el4ner.batch.resume import JobOptions, check_previous
 from el4ner.config import Config, MemberConfig
 from el4ner.members.build import check_members
 from el4ner.members.meter import Meter
-from el4ner.text.documents import Document, Window
+from el4ner.text.documents import Item, Unreadable, Window
 from el4ner.text.windows import cut_windows
 
+REASONS_SHOWN = 10
 METHOD = ("language", "demonstrations", "extract", "classify", "mrc", "verify", "windows", "entities", "batch")
 
 
@@ -29,18 +33,27 @@ class Extent:
         documents: their number.
         windows: windows by language.
         first: the first window, whose prompts are shown.
+        unreadable: documents among them that cannot be read.
+        reasons: why not, of the first of them.
     """
 
     documents: int = 0
+    unreadable: int = 0
+    reasons: list[str] = field(default_factory=list)
     windows: Counter[str] = field(default_factory=Counter)
     first: Window | None = None
 
 
-def measure(documents: Iterable[Document], config: Config) -> Extent:
+def measure(items: Iterable[Item], config: Config) -> Extent:
     """Count documents and windows, reading one document at a time."""
     extent = Extent()
     widths = config.windows
-    for document in documents:
+    for document in items:
+        if isinstance(document, Unreadable):
+            extent.documents += 1
+            extent.unreadable += 1
+            extent.reasons += [document.reason] if len(extent.reasons) < REASONS_SHOWN else []
+            continue
         windows = cut_windows(document, widths.max_columns, widths.overlap_columns, config.language, widths.overlap_at)
         extent.documents += 1
         extent.windows.update(window.language for window in windows)
@@ -83,26 +96,62 @@ def _asked(members: Sequence[MemberConfig], windows: Mapping[str, int]) -> int:
     return sum(count for language, count in windows.items() for member in members if language in member.languages)
 
 
-def dry_run(config: Config, documents: Iterable[Document], build: Build, console: Console, *, with_text: bool) -> None:
-    """Check the configuration, models, pool, endpoints and input; print method, cost and prompts.
+def dry_run(
+    config: Config, options: JobOptions, build: Build, console: Console, say: Say, *, with_output: bool
+) -> Extent:
+    """Check the configuration, models, pool, endpoints, input and earlier records; print method, cost and prompts.
+
+    Args:
+        config: the configuration.
+        options: what the run would be asked to do.
+        build: makes the pipeline.
+        console: where to print.
+        say: told what cannot be read, and what of an earlier run would be done.
+        with_output: whether an output folder was named, so that the input is compared with its records.
+
+    Returns:
+        What the input holds.
 
     Raises:
         El4nerError: something of it cannot be used.
     """
+    if with_output and check_previous(config, options) is not None:
+        _say_what_is_left(options, say)
+    check_readable(options)
     pipeline = build(config, Meter(), None)
     try:
         asyncio.run(check_members(config))
         pipeline.provenance()
-        extent = measure(documents, config)
+        extent = measure(read_input(options, report=True), config)
         console.print(_method(config))
         console.print(_cost(config, extent))
-        if extent.first is not None and with_text:
+        if extent.first is not None and options.with_text:
             for stage, prompt in pipeline.preview(extent.first):
                 console.rule(Text(f"prompt: {stage}"), align="left", characters="-")
                 console.print(Text("\n".join(map(visible, prompt.split("\n")))), soft_wrap=True)
     finally:
         asyncio.run(pipeline.close())
     console.print("Dry run: all checks passed, nothing was written.")
+    _say_what_fails(extent, say)
+    return extent
+
+
+def _say_what_is_left(options: JobOptions, say: Say) -> None:
+    path = options.output / PREDICTIONS
+    kept = count_records(path)
+    plan = compare(options, path, kept)
+    again = f"; {plan.documents:,} document(s) would be done again" if plan.patches else ""
+    say(f"{path} holds the records of {kept:,} document(s), which the run would keep{again}")
+
+
+def _say_what_fails(extent: Extent, say: Say) -> None:
+    for reason in extent.reasons:
+        say(reason)
+    if extent.unreadable:
+        say(
+            f"of {extent.documents:,} document(s) {extent.unreadable:,} cannot be read: the run would do the others, give "
+            "these a record with the status failed, and end with exit code 1"
+        )
 
 
 def _method(config: Config) -> Table:
@@ -136,6 +185,8 @@ def _cost(config: Config, extent: Extent) -> Table:
     table.add_column()
     table.add_column(justify="right")
     table.add_row("documents", f"{extent.documents:,}")
+    if extent.unreadable:
+        table.add_row("  unreadable", f"{extent.unreadable:,}")
     for language, count in sorted(extent.windows.items()):
         table.add_row(f"windows ({language})", f"{count:,}")
     for stage, requests in estimate(config, extent.windows).items():

@@ -1,5 +1,6 @@
 """``run.json``: what a run was, with what, and what it did; written atomically, holds no text of documents."""
 
+import errno
 import json
 import os
 import platform
@@ -19,6 +20,8 @@ from el4ner.errors import ConfigError
 from el4ner.members.meter import ALL
 
 RUN = "run.json"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors that say that a disk, or one's share of it, is full."""
 MAX_KINDS = 50
 """Most different problems that are counted one by one; further ones are counted together."""
 _VARYING = re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|(?<![\w.-])(?<!HTTP )(?<!status )\d+(?![\w-])")
@@ -40,10 +43,12 @@ class Attempt:
         windows: their windows.
         counts: what was dropped or met in them.
         problems: how often each kind of problem was met.
+        redone: documents by status that had a record before; not among ``documents``.
     """
 
     command: Sequence[str]
     resumed_at: int = 0
+    redone: Counter[str] = field(default_factory=Counter)
     documents: int = 0
     windows: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -54,6 +59,14 @@ class Attempt:
     def add(self, outcome: Outcome) -> None:
         """Count a finished document."""
         self.documents += 1
+        self._count(outcome)
+
+    def add_redone(self, outcome: Outcome) -> None:
+        """Count a document that was done again."""
+        self.redone[outcome.prediction.status] += 1
+        self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
         self.windows += outcome.windows
         self.counts.update(outcome.counts)
         for problem in map(kind_of, outcome.problems):
@@ -70,6 +83,7 @@ class Attempt:
             "wall_s": round(time.monotonic() - self._clock, 3),
             "resumed_at": self.resumed_at,
             "documents": self.documents,
+            "redone": dict(self.redone),
             "windows": self.windows,
             "counts": dict(sorted(self.counts.items())),
             "problems": dict(self.problems.most_common()),
@@ -135,12 +149,21 @@ def write_atomically(path: Path, content: str) -> None:
     """Replace a file (mode 0600) by new content: a reader, or a crash, sees the old or the new one, never a part."""
     beside = path.with_name(path.name + ".part")
     descriptor = open_anew(beside)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the names of a folder's files to the disk."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
@@ -28,6 +29,7 @@ class Tally:
         surfaces: how often each ``(type, surface)`` stands; the rarest may be missing.
         forgot: whether surfaces were forgotten.
         unread: documents of which a part has no result.
+        unreadable: documents that could not be read; they failed.
     """
 
     documents: int = 0
@@ -36,6 +38,7 @@ class Tally:
     surfaces: Counter[tuple[str, str]] = field(default_factory=Counter)
     forgot: bool = False
     unread: int = 0
+    unreadable: int = 0
 
     @classmethod
     def of(cls, predictions: Iterable[Prediction]) -> "Tally":
@@ -50,6 +53,7 @@ class Tally:
         self.documents += 1
         self.statuses[prediction.status] += 1
         self.unread += bool(prediction.unread)
+        self.unreadable += prediction.input_hash is not None
         self.types.update(entity.type for entity in prediction.entities)
         if prediction.surfaces is not None:
             types = (entity.type for entity in prediction.entities)
@@ -59,11 +63,12 @@ class Tally:
             self.forgot = True
 
     def as_dict(self) -> dict[str, Any]:
-        """Documents, documents by status, entities, entities by type; no surfaces."""
+        """Documents, documents by status, with unread parts and unreadable, entities, entities by type; no surfaces."""
         return {
             "documents": self.documents,
             "by_status": {status: self.statuses[status] for status in STATUSES},
             "with_unread_parts": self.unread,
+            "unreadable": self.unreadable,
             "entities": self.types.total(),
             "by_type": dict(self.types.most_common()),
         }
@@ -86,6 +91,9 @@ def write_report(run: Mapping[str, Any], tally: Tally) -> str:
     for warning in run.get("warnings", ()):
         lines += [*wrap(f"Warning: {warning}", WIDTH), ""]
     lines += _section("Documents", [("all", tally.documents), *((name, tally.statuses[name]) for name in STATUSES)])
+    if tally.unreadable:
+        what = f"Of {tally.statuses['failed']} failed document(s) {tally.unreadable} could not be read: see reason in the records"
+        lines += [*wrap(what, WIDTH), ""]
     if tally.unread:
         lines += [
             *wrap(f"Of {tally.unread} partial document(s) a part has no result: see unread in the records", WIDTH),
@@ -97,6 +105,27 @@ def write_report(run: Mapping[str, Any], tally: Tally) -> str:
     lines += _section("Met on the way", sorted(run["totals"]["counts"].items()))
     lines += _problems(run["totals"]["problems"])
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def outcome(run: Mapping[str, Any], predictions: Path) -> list[str]:
+    """What people should know at the end of a run: what was done again, what failed and where that is explained."""
+    results, lines = run["results"], []
+    redone = run["attempts"][-1].get("redone", {})
+    if redone:
+        by_status = ", ".join(f"{redone[status]:,} {status}" for status in STATUSES if status in redone)
+        lines.append(f"{sum(redone.values()):,} document(s) done again: {by_status}")
+    parts = [f"{results['by_status']['failed']:,} failed"] if results["by_status"]["failed"] else []
+    if results.get("unreadable"):
+        parts[0] += f" ({results['unreadable']:,} could not be read)"
+    parts += [f"{results['with_unread_parts']:,} have parts without result"] if results.get("with_unread_parts") else []
+    if parts:
+        lines.append(
+            f"of {results['documents']:,} document(s) {' and '.join(parts)}: each record says why, under "
+            f'"reason" in {predictions}; once the cause is mended, --retry-failed does them again'
+        )
+    if run["state"] in ("interrupted", "max-failures"):
+        lines.append(f"stopped after {results['documents']:,} document(s); the same command goes on where the run was")
+    return lines
 
 
 def visible(text: str) -> str:

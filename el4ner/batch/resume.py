@@ -33,7 +33,8 @@ class JobOptions:
         limit: only so many documents; None: all.
         format: ``conll``: predictions.conll as well.
         fresh: forget an earlier run in the output folder.
-        resume: insist on an earlier run, and look for further documents even if it is finished.
+        resume: insist on an earlier run.
+        retry_failed: insist on an earlier run, and do its documents again that failed or are partial.
         max_failures: stop once more documents than this have failed; None: never.
         with_text: whether outputs may hold surfaces.
         command: the command line, for the record.
@@ -45,6 +46,7 @@ class JobOptions:
     format: Format = "jsonl"
     fresh: bool = False
     resume: bool = False
+    retry_failed: bool = False
     max_failures: int | None = None
     with_text: bool = True
     command: tuple[str, ...] = ()
@@ -68,6 +70,9 @@ def check_previous(config: Config, options: JobOptions) -> dict[str, Any] | None
     """
     if options.format == "conll" and not options.with_text:
         raise ConfigError("--format conll writes the text of the documents; leave out --no-text, or use jsonl")
+    if options.retry_failed and (options.fresh or STDIN in options.inputs):
+        what = "--fresh, which forgets them" if options.fresh else "standard input, which can be read only once"
+        raise ConfigError(f"--retry-failed compares documents with earlier records; it does not go with {what}")
     if options.fresh:
         return None
     run = read_run(options.output)
@@ -97,8 +102,9 @@ def _check_empty(options: JobOptions, run: dict[str, Any] | None) -> None:
         raise ConfigError(
             f"{predictions} stands there without run.json; use --fresh to overwrite it, or another --output"
         )
-    if options.resume:
-        raise ConfigError(f"{options.output} holds no run to resume; leave out --resume")
+    for asked, name in ((options.resume, "--resume"), (options.retry_failed, "--retry-failed")):
+        if asked:
+            raise ConfigError(f"{options.output} holds no run to resume; leave out {name}")
 
 
 def _check_same(config: Config, options: JobOptions, run: dict[str, Any]) -> None:

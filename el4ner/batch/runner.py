@@ -4,17 +4,18 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from el4ner.batch.merge import Failure, Found, MergeRules, Outcome, failed, merge
+from el4ner.batch.merge import Failure, Found, MergeRules, Outcome, failed, merge, unreadable
+from el4ner.batch.threads import in_thread
 from el4ner.config import Config
 from el4ner.ensemble.entities import WindowResult
 from el4ner.errors import El4nerError
-from el4ner.text.documents import Document, Window
+from el4ner.text.documents import Item, Unreadable, Window
 from el4ner.text.windows import cut_windows
 
 Ending = Literal["finished", "max-failures", "interrupted"]
-Commit = Callable[[Document, Outcome], None]
+ItemT = TypeVar("ItemT", bound=Item)
 
 
 class Finder(Protocol):
@@ -37,31 +38,53 @@ class Runner:
         config: the configuration.
         with_text: whether predictions carry surfaces.
         grace_s: after ``stop``, seconds in which documents under way may still finish.
+        leave_reader: whether a document that is still being read when the run ends is not waited for, even at the end of the
+            process; its source may be silent for ever.
     """
 
-    def __init__(self, finder: Finder, config: Config, *, with_text: bool = True, grace_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        finder: Finder,
+        config: Config,
+        *,
+        with_text: bool = True,
+        grace_s: float = 10.0,
+        leave_reader: bool = False,
+    ) -> None:
         self._finder = finder
         self._config = config
         self._rules = MergeRules.of(config, with_text=with_text)
         self._grace_s = grace_s
+        self._in_thread = in_thread if leave_reader else _in_pool
         self._slots = asyncio.Semaphore(config.batch.windows_in_flight)
-        self._pending: deque[tuple[Document, asyncio.Task[Outcome]]] = deque()
-        self._stopping = False
+        self._pending: deque[tuple[Any, asyncio.Task[Outcome]]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self.stopping = False
 
     def stop(self) -> None:
         """Begin no further document; called again, or after the time of grace, give up those under way."""
-        if self._stopping:
+        if self.stopping:
             self._give_up()
-        else:
-            self._stopping = True
-            asyncio.get_running_loop().call_later(self._grace_s, self._give_up)
+            return
+        self.stopping = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+        asyncio.get_running_loop().call_later(self._grace_s, self._give_up)
 
-    async def run(self, documents: Iterator[Document], commit: Commit, *, max_failures: int | None = None) -> Ending:
+    async def until_stopped(self, *awaited: asyncio.Future[Any]) -> None:
+        """Wait until one of some futures is done, or ``stop`` is called; if it was before, until one is done."""
+        self._wake = self._wake or asyncio.get_running_loop().create_future()
+        waiting = {*awaited} if self.stopping else {*awaited, self._wake}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def run(
+        self, items: Iterator[ItemT], commit: Callable[[ItemT, Outcome], None], *, max_failures: int | None = None
+    ) -> Ending:
         """Work through the documents, which are read as they are needed.
 
         Args:
-            documents: read in a thread, one at a time.
-            commit: called with each document and its outcome, in input order.
+            items: read in a thread, one at a time, while those before are worked on and committed.
+            commit: called with each item and its outcome, in input order.
             max_failures: stop once more documents than this have failed; None: never.
 
         Returns:
@@ -71,43 +94,43 @@ class Runner:
             El4nerError: the documents cannot be read on; all before have been committed.
         """
         failures = 0
-        reader = _Reader(documents)
+        reader = _Reader(items, self._in_thread)
         try:
-            while await self._fill(reader):
-                outcome = await self._first()
-                if outcome is None:
-                    return "interrupted"
-                document, _ = self._pending.popleft()
-                commit(document, outcome)
-                failures += outcome.prediction.status == "failed"
-                if max_failures is not None and failures > max_failures:
-                    return "max-failures"
+            while awaited := self._awaited(reader):
+                await self.until_stopped(*awaited)
+                if (item := reader.take()) is not None and not self.stopping:
+                    self._pending.append((item, asyncio.create_task(self._work(item))))
+                while self._pending and self._pending[0][1].done():
+                    item, task = self._pending.popleft()
+                    if task.cancelled():
+                        return "interrupted"
+                    commit(item, task.result())
+                    failures += task.result().prediction.status == "failed"
+                    if max_failures is not None and failures > max_failures:
+                        return "max-failures"
             reader.check()
             return "finished" if reader.exhausted else "interrupted"
         finally:
             self._give_up()
+            reader.close()
             await asyncio.gather(*(task for _, task in self._pending), return_exceptions=True)
+            self._pending.clear()
 
-    async def _fill(self, reader: "_Reader") -> bool:
-        """Begin documents up to the bound; whether any is pending."""
-        while not self._stopping and len(self._pending) < self._config.batch.documents_in_flight:
-            document = await reader.next()
-            if document is None:
-                break
-            self._pending.append((document, asyncio.create_task(self._work(document))))
-        return bool(self._pending)
-
-    async def _first(self) -> Outcome | None:
-        """The outcome of the first pending document; None if it was given up."""
-        task = self._pending[0][1]
-        await asyncio.wait({task})
-        return None if task.cancelled() else task.result()
+    def _awaited(self, reader: "_Reader[ItemT]") -> list[asyncio.Future[Any]]:
+        """The next document, where there is room for it, and the outcome that is committed next."""
+        awaited: list[asyncio.Future[Any]] = [task for _, task in list(self._pending)[:1]]
+        room = not self.stopping and len(self._pending) < self._config.batch.documents_in_flight
+        if room and not reader.exhausted:
+            awaited.append(reader.next())
+        return awaited
 
     def _give_up(self) -> None:
         for _, task in self._pending:
             task.cancel()
 
-    async def _work(self, document: Document) -> Outcome:
+    async def _work(self, document: Item) -> Outcome:
+        if isinstance(document, Unreadable):
+            return unreadable(document)
         widths = self._config.windows
         try:
             windows = cut_windows(
@@ -134,30 +157,51 @@ class Runner:
             return Failure(_describe(error))
 
 
-class _Reader:
+class _Reader(Generic[ItemT]):
     """Takes documents from an iterator that may block; keeps its error until what was read before is done."""
 
-    def __init__(self, documents: Iterator[Document]) -> None:
-        self._documents = documents
+    def __init__(
+        self, items: Iterator[ItemT], in_thread: Callable[[Callable[[], ItemT | None]], "asyncio.Future[ItemT | None]"]
+    ) -> None:
+        self._items = items
+        self._in_thread = in_thread
+        self._next: asyncio.Future[ItemT | None] | None = None
         self._error: El4nerError | OSError | None = None
         self.exhausted = False
 
-    async def next(self) -> Document | None:
-        """The next document; None after the last, or after an error."""
-        if self.exhausted:
+    def next(self) -> "asyncio.Future[ItemT | None]":
+        """The document that is being read; begins to read one if none is."""
+        if self._next is None:
+            self._next = self._in_thread(lambda: next(self._items, None))
+        return self._next
+
+    def take(self) -> ItemT | None:
+        """The document that was read; None if it is not there yet, after the last, and after an error."""
+        if self._next is None or not self._next.done():
             return None
+        done, self._next = self._next, None
         try:
-            document = await asyncio.to_thread(next, self._documents, None)
+            item = done.result()
         except (El4nerError, OSError) as error:
             self._error = error
-            document = None
-        self.exhausted = document is None
-        return document
+            item = None
+        self.exhausted = item is None
+        return item
+
+    def close(self) -> None:
+        """Wait no longer for what is being read."""
+        if self._next is not None:
+            self._next.cancel()
 
     def check(self) -> None:
         """Raise the error that ended the reading, if one did."""
         if self._error is not None:
             raise self._error
+
+
+def _in_pool(work: Callable[[], Any]) -> "asyncio.Future[Any]":
+    """Do some work in a thread that is waited for at the end of the process."""
+    return asyncio.ensure_future(asyncio.to_thread(work))
 
 
 def _describe(error: Exception) -> str:

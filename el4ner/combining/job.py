@@ -1,14 +1,16 @@
 """From prediction files to a combined one: by a rule without labels, or by a combiner learned or read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from el4ner.combining.learning import Labels, learn, without_labels
-from el4ner.combining.records import to_line
-from el4ner.combining.systems import System, read_gold, read_run, read_system, read_texts, side_by_side
+from el4ner.combining.records import check_offsets, to_line
+from el4ner.combining.systems import System, meet, read_gold, read_run, read_system, read_texts, side_by_side
 from el4ner.ensemble.calibration import calibration_error
 from el4ner.ensemble.combination import CombinationRule, choose_by_count, entities_of
 from el4ner.ensemble.combiner import Combiner, load_combiner
@@ -18,6 +20,7 @@ from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.ensemble.table import BoolArray, FloatArray, VoteTable, tabulate
 from el4ner.ensemble.weighted import weighted_shares
 from el4ner.errors import InputError
+from el4ner.text.files import JSONL_SUFFIXES
 from el4ner.text.spans import Entity
 
 
@@ -64,20 +67,26 @@ def combine_files(job: Job) -> Result:
     Raises:
         InputError: a file cannot be read or written, or does not fit the others.
     """
-    systems = _systems(job)
     combiner = load_combiner(job.combiner) if job.combiner else None
+    files, copies = (job.systems, []) if combiner or job.fit else _without_copies(job.systems)
+    stated = _systems(files, job.runs)
+    systems = meet(stated)
     members = combiner.members if combiner and sorted(systems) == sorted(combiner.members) else tuple(systems)
     ids, rows = side_by_side(systems)
     table = tabulate(rows, members)
     texts = read_texts(job.documents, ids) if job.documents else None
-    labels = _labels(table, ids, read_gold(job.gold)) if job.gold else None
+    if texts is not None:
+        _check_offsets(files, stated, systems, dict(zip(ids, texts, strict=True)))
+    labels = _labels(table, ids, read_gold(job.gold, ids)) if job.gold else None
     judged = _judge(job, table, texts, labels, combiner)
     probabilities, source, lines = judged.probabilities, judged.source, list(judged.lines)
-    kept = _kept(job, table, judged)
+    alone = len(systems) == 1 and combiner is None and job.fit is None
+    kept = np.asarray(table.votes.any(axis=1)) if alone else _kept(job, table, judged)
     scored = job.rule == "agreement" or source != "label-free"
-    entities = entities_of(table, kept, probabilities if scored else None)
+    entities = _as_stated(table, kept) if alone else entities_of(table, kept, probabilities if scored else None)
+    lines += copies
     sure, doubtful = _parted(entities, job.abstain if scored else None)
-    kind = source if scored else None
+    kind = _score_kind(table, source if scored else None, alone)
     _write(job.output, [to_line(*row, list(systems), kind) for row in zip(ids, rows, sure, strict=True)])
     if job.abstain is not None:
         review = job.output.with_suffix(".review.jsonl")
@@ -89,10 +98,50 @@ def combine_files(job: Job) -> Result:
     return Result(table, probabilities, kept, labels, tuple(lines))
 
 
-def _systems(job: Job) -> dict[str, System]:
+def _without_copies(files: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
+    """Systems whose file is not the exact copy of one before, and a line for each that is: it would count twice."""
+    homes: dict[bytes, str] = {}
+    kept: dict[str, Path] = {}
+    lines: list[str] = []
+    for name, path in files.items():
+        content = hashlib.sha256(path.read_bytes()).digest() if path.is_file() else name.encode()
+        if content in homes:
+            lines.append(f"{name} is a copy of {homes[content]} and is left out: a system counts once")
+        else:
+            homes[content], kept[name] = name, path
+    return kept, lines
+
+
+def _check_offsets(
+    files: Mapping[str, Path], stated: Mapping[str, System], systems: Mapping[str, System], texts: Mapping[str, str]
+) -> None:
+    """See that what systems found lies in the texts, and is what they say it is."""
+    for name, path in files.items():
+        if path.suffix.lower() in JSONL_SUFFIXES:
+            check_offsets(path, texts, dict(zip(stated[name], systems[name], strict=True)))
+
+
+def _score_kind(table: VoteTable, source: ScoreKind | None, alone: bool) -> ScoreKind | None:
+    """Where the written scores come from; the only system's are its own."""
+    if alone:
+        return None if table.chances is None else "votes"
+    return source
+
+
+def _as_stated(table: VoteTable, kept: BoolArray) -> list[tuple[VotedEntity, ...]]:
+    """The entities of the only system with its own probabilities, or none."""
+    if table.chances is None:
+        return entities_of(table, kept)
+    rows = entities_of(table, kept, table.chances[:, 0])
+    return [
+        tuple(replace(e, score=None) if e.score is not None and math.isnan(e.score) else e for e in row) for row in rows
+    ]
+
+
+def _systems(files: Mapping[str, Path], runs: Sequence[Path]) -> dict[str, System]:
     """All systems by name, those that are members of a run included."""
-    systems: dict[str, System] = {name: read_system(path) for name, path in job.systems.items()}
-    for path in job.runs:
+    systems: dict[str, System] = {name: read_system(path) for name, path in files.items()}
+    for path in runs:
         for name, system in read_run(path).items():
             if name in systems:
                 raise InputError(f"{path}: member {name} is already there; give each system another name")

@@ -1,8 +1,9 @@
 """The JSON lines that combination reads and writes: systems' entities, a run's candidates, combined records."""
 
 import json
+import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,19 +16,65 @@ from el4ner.text.spans import Entity
 
 Found: TypeAlias = dict[Entity, float | None]
 """A system's entities in one document, each with its score, or None where it states none."""
+_log = logging.getLogger(__name__)
 
 
 def read_entities(path: Path) -> Iterator[tuple[str, Found | None]]:
-    """The id and the entities of each record; None: its status is failed.
+    """The id and the entities of each record; None: its status is failed. Entities with an empty type are left out, and counted.
 
     Raises:
         InputError: the file cannot be read, or a record is malformed.
     """
+    untyped = 0
     for data, place in _records(path):
         identity = _identity(data, place)
-        if not isinstance(data.get("entities"), list):
-            raise InputError(f'{place}: expected an object with "id" and a list of "entities"')
-        yield identity, None if data.get("status") == "failed" else _entities(data["entities"], place)
+        if data.get("status") == "failed":
+            yield identity, None
+            continue
+        items = _listed(data, place)
+        typed = [item for item in items if not (isinstance(item, dict) and item.get("type") == "")]
+        untyped += len(items) - len(typed)
+        yield identity, _entities(typed, place)
+    if untyped:
+        _log.warning("%s: %d entities with an empty type are left out", path, untyped)
+
+
+def check_offsets(path: Path, texts: Mapping[str, str], names: Mapping[str, str]) -> None:
+    """See that each entity of JSON lines lies in the text of its document, and is the surface that it states, if it states one.
+
+    Args:
+        path: the file.
+        texts: by id.
+        names: what ids of the file are called in ``texts``, where they differ.
+
+    Raises:
+        InputError: one does not; names the line and the entity.
+    """
+    for data, place in _records(path):
+        identity = _identity(data, place)
+        text = texts.get(names.get(identity, identity))
+        if text is None or data.get("status") == "failed":
+            continue
+        for number, item in enumerate(_listed(data, place), 1):
+            _check_offsets(item, text, f"{place}, entity {number}")
+
+
+def _check_offsets(item: dict[str, Any], text: str, place: str) -> None:
+    start, end, surface = item["start"], item["end"], item.get("text")
+    if end > len(text):
+        raise InputError(
+            f"{place}: [{start}, {end}) does not lie in the text of {len(text)} characters; is it the same text?"
+        )
+    if surface is not None and text[start:end] != surface:
+        raise InputError(
+            f"{place}: the text at [{start}, {end}) is not the stated surface; offsets must be code points into the document"
+        )
+
+
+def _listed(data: dict[str, Any], place: str) -> list[Any]:
+    if not isinstance(data.get("entities"), list):
+        raise InputError(f'{place}: expected an object with "id" and a list of "entities"')
+    return list(data["entities"])
 
 
 def read_candidates(path: Path) -> Iterator[tuple[str, tuple[str, ...], list[Candidate] | None]]:

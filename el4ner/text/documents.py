@@ -1,6 +1,8 @@
 """The unit of work: a document exactly as given, and the windows cut from it."""
 
+import hashlib
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from el4ner.text.spans import Entity, Span
 
@@ -20,6 +22,32 @@ class Document:
     text: str
     entities: tuple[Entity, ...] | None = None
     tokens: tuple[Span, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands in the place of a document that cannot be read.
+
+    Attributes:
+        id: the id that it states, else that of its place; unique within a job.
+        place: its file, and the line where that has several documents.
+        reason: where it stands, what is wrong, and what to do; never text.
+        digest: of its bytes (see :func:`digest`), so that a mended one is known for another.
+    """
+
+    id: str
+    place: str
+    reason: str
+    digest: str
+
+
+Item: TypeAlias = Document | Unreadable
+"""What an input holds in a document's place."""
+
+
+def digest(data: bytes) -> str:
+    """16 hexadecimal digits (BLAKE2b) of some bytes; enough to see that they changed, too few to find them by."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from el4ner.errors import InputError
 
@@ -13,8 +15,14 @@ CONLL_SUFFIXES = frozenset({".conll", ".bio", ".iob2", ".bmes"})
 TEXT_SUFFIXES = frozenset({".txt"})
 SUFFIXES = JSONL_SUFFIXES | CONLL_SUFFIXES | TEXT_SUFFIXES
 
+MAX_BYTES = 32 * 2**20
+"""A document in more bytes than this is not read: its windows and answers would take gigabytes of memory."""
+BLANK = b"\xef\xbb\xbf \t\r"
+"""Bytes of a line that holds nothing."""
+
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _NAMES_LOGGED = 5
 _log = logging.getLogger(__name__)
 
@@ -26,10 +34,12 @@ class Source:
     Attributes:
         path: where it lies.
         stem: its name without suffix, relative to the input folder with ``/``; the base of ids that it does not state.
+        problem: why nothing can be read there, where that is known already.
     """
 
     path: Path
     stem: str
+    problem: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -58,6 +68,47 @@ def find_sources(inputs: Sequence[str], *, report: bool = True) -> Iterator[Sour
             yield Source(path, path.stem)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file.
+
+    Attributes:
+        number: counted from 1.
+        data: its bytes without the line end; only the first ``MAX_BYTES`` and one of a longer line.
+        where: the file, for messages.
+    """
+
+    number: int
+    data: bytes
+    where: str
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.where}, line {self.number}"
+
+    def text(self) -> str:
+        """The line as text; a byte-order mark at the beginning of the file is taken off.
+
+        Raises:
+            InputError: it is not UTF-8, or too long; names file, line and byte.
+        """
+        check_size(self.data, self.place)
+        return decode(self.data, self.place, first=self.number == 1)
+
+
+def read_lines(stream: BinaryIO, where: str) -> Iterator[Line]:
+    """The lines of a stream, however they end (LF, CR LF, or CR alone), in bounded memory."""
+    number = 0
+    while data := stream.readline(MAX_BYTES + 1):
+        whole = len(data) <= MAX_BYTES
+        if not whole and not data.endswith(b"\n"):
+            _skip_line(stream)
+        for part in data.rstrip(b"\r\n").split(b"\r") if whole else [data]:
+            number += 1
+            yield Line(number, part, where)
+
+
 def numbered_lines(stream: Iterable[bytes], where: str) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 stream from number 1, without line ends; a byte-order mark is taken off.
 
@@ -66,6 +117,22 @@ def numbered_lines(stream: Iterable[bytes], where: str) -> Iterator[tuple[int, s
     """
     for number, line in enumerate(stream, 1):
         yield number, decode(line, f"{where}, line {number}", first=number == 1).rstrip("\r\n")
+
+
+def check_size(data: bytes, where: str) -> bytes:
+    """The bytes themselves, if they are no more than ``MAX_BYTES``.
+
+    Raises:
+        InputError: they are more; names ``where``.
+    """
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{where}: a document of more than {MAX_BYTES // 2**20} MiB; split it into several")
+    return data
+
+
+def holds_one_line(name: str) -> bool:
+    """Whether a name or an id holds no line break, no other control character and no half of a surrogate pair."""
+    return not any(unicodedata.category(character) in _CONTROLS for character in name)
 
 
 def decode(data: bytes, where: str, *, first: bool = True) -> str:
@@ -107,10 +174,18 @@ def check_text(text: str, where: str) -> str:
     )
 
 
+def _skip_line(stream: BinaryIO) -> None:
+    """Read on to the end of the line."""
+    while (more := stream.readline(MAX_BYTES)) and not more.endswith(b"\n"):
+        pass
+
+
 def _in_folder(folder: Path, report: bool) -> Iterator[Source]:
     found = False
     skipped: list[str] = []
-    for here, folders, names in os.walk(folder, onerror=_refuse):
+    refused: list[OSError] = []
+    for here, folders, names in os.walk(folder, onerror=refused.append):
+        yield from _closed(folder, refused)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(here, name)
@@ -119,6 +194,7 @@ def _in_folder(folder: Path, report: bool) -> Iterator[Source]:
                 continue
             found = True
             yield Source(path, path.relative_to(folder).with_suffix("").as_posix())
+    yield from _closed(folder, refused)
     if skipped and report:
         names_shown = ", ".join(skipped[:_NAMES_LOGGED]) + (", ..." if len(skipped) > _NAMES_LOGGED else "")
         _log.warning("%s: skipped %d file(s) of unknown suffix: %s", folder, len(skipped), names_shown)
@@ -126,5 +202,16 @@ def _in_folder(folder: Path, report: bool) -> Iterator[Source]:
         raise InputError(f"input folder {folder} holds no file that can be read ({', '.join(sorted(SUFFIXES))})")
 
 
-def _refuse(error: OSError) -> None:
-    raise InputError(f"cannot read folder {error.filename}: {error.strerror}; fix its permissions") from error
+def _closed(folder: Path, refused: list[OSError]) -> Iterator[Source]:
+    """Folders inside that cannot be listed; takes them from the list.
+
+    Raises:
+        InputError: the input folder itself is one.
+    """
+    while refused:
+        error = refused.pop(0)
+        path = Path(error.filename)
+        if path == folder:
+            raise InputError(f"cannot read folder {path}: {error.strerror}; fix its permissions") from error
+        problem = f"cannot read folder {path}: {error.strerror}; fix its permissions"
+        yield Source(path, f"{path.relative_to(folder).as_posix()}/", problem)

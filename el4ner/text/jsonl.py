@@ -5,33 +5,51 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from el4ner.errors import AlignmentError, InputError
-from el4ner.text.documents import Document
-from el4ner.text.files import check_text
+from el4ner.text.documents import Document, Item, Unreadable, digest
+from el4ner.text.files import BLANK, Line, check_text, holds_one_line
 from el4ner.text.spans import Entity, Span, check_surface
 
 _KINDS = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
 
-def parse_jsonl(lines: Iterable[tuple[int, str]], where: str, stem: str) -> Iterator[tuple[str, Document]]:
-    """The documents of numbered lines, each with its place (``where, line N``) for messages; blank lines are skipped.
+def parse_jsonl(lines: Iterable[Line], stem: str) -> Iterator[tuple[str, Item]]:
+    """What each line holds, with its place for messages; blank lines are skipped.
 
     An id may be a string or a whole number; a line without one gets ``stem:N``. Keys that are not known are ignored.
-    Entities are sorted, and duplicates of the same span and type are merged.
+    Entities are sorted, and duplicates of the same span and type are merged. A line that is no such object, with an entity
+    that does not lie in its text, or with an id that no line can hold, is unreadable.
+    """
+    for line in lines:
+        if line.data.strip(BLANK):
+            yield line.place, _item(line, f"{stem}:{line.number}")
+
+
+def parse_document(line: str, default: str, place: str) -> Document:
+    """The document of one line; ``default`` is its id if it states none.
 
     Raises:
-        InputError: a line is not such an object, or an entity does not lie in its text or differs from its surface.
+        InputError: the line is not such an object; begins with ``place``.
     """
-    for number, line in lines:
-        if not line.strip():
-            continue
-        place = f"{where}, line {number}"
-        record = _load(line, place)
-        text = record.get("text")
-        if not isinstance(text, str):
-            raise InputError(f'{place}: "text" must be a string; it is {_kind(text)}')
-        check_text(text, place)
-        identity = _identity(record.get("id"), f"{stem}:{number}", place)
-        yield place, Document(identity, text, _entities(record.get("entities"), text, place))
+    record = _load(line, place)
+    return _document(record, _identity(record.get("id"), default, place), place)
+
+
+def _item(line: Line, default: str) -> Item:
+    identity = default
+    try:
+        record = _load(line.text(), line.place)
+        identity = _one_line(_identity(record.get("id"), default, line.place), line.place)
+        return _document(record, identity, line.place)
+    except InputError as error:
+        return Unreadable(identity, line.place, str(error), digest(line.data))
+
+
+def _document(record: dict[str, Any], identity: str, place: str) -> Document:
+    text = record.get("text")
+    if not isinstance(text, str):
+        raise InputError(f'{place}: "text" must be a string; it is {_kind(text)}')
+    check_text(text, place)
+    return Document(identity, text, _entities(record.get("entities"), text, place))
 
 
 def _load(line: str, place: str) -> dict[str, Any]:
@@ -54,6 +72,14 @@ def _identity(value: object, default: str, place: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise InputError(f'{place}: "id" must be a string (not empty) or a whole number; it is {_kind(value)}')
     return check_text(str(value), f"{place}, id")
+
+
+def _one_line(identity: str, place: str) -> str:
+    if identity.isspace() or not holds_one_line(identity):
+        raise InputError(
+            f"{place}: the id is blank, or holds a line break or another control character; write another one"
+        )
+    return identity
 
 
 def _entities(value: object, text: str, place: str) -> tuple[Entity, ...] | None:

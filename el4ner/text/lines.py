@@ -8,6 +8,7 @@ from el4ner.text.language import columns, is_cjk
 
 LEAST_WIDTH = 40
 """Columns of its longest line from which on a paragraph counts as wrapped; lists and addresses are narrower."""
+_OLD_MAC = re.compile(r"\r(?!\n)")
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
 _ITEM = re.compile(r"\s*(?:[^\w\s\"'“‘(（《]|\d+[.)、]|[\w -]{1,24}[:：])")
 """What begins a line of its own: a bullet, a number, a field's name."""
@@ -21,12 +22,13 @@ def crosses_lines(text: str, start: int, end: int) -> bool:
 
 @lru_cache(maxsize=256)
 def parting_lines(text: str) -> tuple[int, ...]:
-    """Positions of the line feeds that part a text, ascending; of blank lines, the first.
+    """Positions of the line feeds that part a text, ascending; of blank lines, the first. A lone carriage return is one as well.
 
     A line end only wraps the text where the next word would not have fitted any more: where it would have made its line longer
     than the longest one of the paragraph, which is at least ``LEAST_WIDTH`` columns wide. Before a bullet, a number or the name
     of a field it always parts.
     """
+    text = _OLD_MAC.sub("\n", text)
     if "\n" not in text:
         return ()
     found: list[int] = []

@@ -184,8 +184,11 @@ def test_a_dry_run_shows_method_cost_and_prompts_and_writes_nothing(command, cap
 def test_a_dry_run_finds_a_bad_line_far_in(command, capsys):
     command.write(["Anna."] * 3)
     command.corpus.write_text(command.corpus.read_text() + "{oops\n")
-    assert command("--dry-run") == 2
-    assert "corpus.jsonl" in capsys.readouterr().err
+    assert command("--dry-run") == 1
+    err = capsys.readouterr().err
+    assert "corpus.jsonl, line 4: not a JSON object" in err
+    assert "of 4 document(s) 1 cannot be read" in err and "exit code 1" in err
+    assert not command.output.exists()
 
 
 def test_purge_removes_all_text_and_the_folder_can_be_used_again(command, capsys):

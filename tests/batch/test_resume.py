@@ -1,6 +1,5 @@
 """Runs that are killed, stopped or repeated, compared with the run that nothing happened to."""
 
-import json
 import os
 import random
 import signal
@@ -255,14 +254,3 @@ def test_a_run_stopped_by_failures_goes_on_after_them(command):
     assert len(command.records()) == 2
     assert command("--quiet", "--max-failures", "1") == 1
     assert [record["status"] for record in command.records()] == ["failed", "failed", "ok", "ok"]
-
-
-def test_an_unreadable_line_stops_the_run_and_mending_it_lets_it_go_on(command, capsys):
-    command.write(["Anna.", "Bob."])
-    good = command.corpus.read_text()
-    command.corpus.write_text(good + "{oops\n")
-    assert command("--quiet") == 2
-    assert command.run_json()["state"] == "failed"
-    command.corpus.write_text(good + json.dumps({"id": "d2", "text": "Carl."}) + "\n")
-    assert command("--quiet") == 0
-    assert [record["id"] for record in command.records()] == ["d0", "d1", "d2"]

@@ -1,6 +1,7 @@
 """Reading prediction files side by side, and the command."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,88 @@ def test_bad_arguments_and_missing_files_end_with_2(tmp_path: Path, capsys: pyte
     assert main([str(plain), "--output", str(tmp_path / "o.jsonl")]) == 2
     assert main([f"a={tmp_path / 'absent.jsonl'}", "--output", str(tmp_path / "o.jsonl")]) == 2
     assert "NAME=FILE" in capsys.readouterr().err
+
+
+def combined(tmp_path: Path, *arguments: object) -> list[dict[str, object]]:
+    output = tmp_path / "out.jsonl"
+    assert main([*map(str, arguments), "--output", str(output)]) == 0
+    return [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_failure_needs_no_entities_and_an_empty_type_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = jsonl(
+        tmp_path / "x.jsonl",
+        {"id": "d", "status": "failed"},
+        {"id": "e", "entities": [ENTITY, {"start": 4, "end": 7, "type": ""}]},
+    )
+    assert read_system(path) == {"d": None, "e": {Entity(0, 3, "PER"): None}}
+    assert "1 entities with an empty type are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [((95, 60), (0.95, 0.6)), ((0.5, 1.0), (0.5, 1.0)), ((100.0, 0), (1.0, 0.0))],
+)
+def test_scores_in_percent_are_probabilities(tmp_path: Path, scores: tuple[float, ...], expected: tuple[float, ...]):
+    records = [{"id": str(n), "entities": [ENTITY | {"score": score}]} for n, score in enumerate(scores)]
+    found = read_system(jsonl(tmp_path / "x.jsonl", *records))
+    assert [score for entities in found.values() for score in (entities or {}).values()] == list(expected)
+
+
+def test_one_system_alone_comes_out_as_it_is(tmp_path: Path):
+    entities = [ENTITY | {"score": 0.02}, {"start": 0, "end": 9, "type": "LOC"}]
+    (record,) = combined(tmp_path, f"a={jsonl(tmp_path / 'a.jsonl', {'id': 'docs:1', 'entities': entities})}")
+    assert record["id"] == "docs:1"
+    assert [(e["start"], e["end"], e["type"], e["score"]) for e in record["entities"]] == [
+        (0, 3, "PER", 0.02),
+        (0, 9, "LOC", None),
+    ]
+
+
+def test_an_exact_copy_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    one, two = (
+        jsonl(tmp_path / f"{name}.jsonl", {"id": "d", "entities": [ENTITY]}, {"id": "e", "entities": []})
+        for name in "ab"
+    )
+    other = jsonl(tmp_path / "c.jsonl", {"id": "d", "entities": []}, {"id": "e", "entities": []})
+    found = combined(tmp_path, f"a={one}", f"b={two}", f"c={other}", "--rule", "plurality")
+    assert "b is a copy of a and is left out" in capsys.readouterr().err
+    assert found == combined(tmp_path, f"a={one}", f"c={other}", "--rule", "plurality")
+
+
+def test_ids_that_a_run_wrote_meet_those_of_its_input_and_of_columns(tmp_path: Path):
+    text = "Ada\tB-PER\nslept\tO\n\nOslo\tB-LOC\n\n"
+    for name in ("docs", "tagger"):
+        (tmp_path / f"{name}.conll").write_text(text, encoding="utf-8")
+    run = jsonl(tmp_path / "run.jsonl", *({"id": f"docs:{n}", "entities": []} for n in (1, 2)))
+    columns = tmp_path / "tagger.conll"
+    for systems in ([f"a={run}"], [f"a={run}", f"c={columns}"], [f"c={columns}", f"a={run}"]):
+        for more in ([], ["--documents", tmp_path / "docs.conll"], ["--gold", tmp_path / "docs.conll"]):
+            found = combined(tmp_path, *systems, *more)
+            assert [record["status"] for record in found] == ["ok", "ok"]
+            assert [str(record["id"]).removeprefix("docs:") for record in found] == ["1", "2"]
+
+
+def test_systems_without_a_common_document_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    one = jsonl(tmp_path / "a.jsonl", {"id": "letters:1", "entities": [ENTITY]})
+    two = jsonl(tmp_path / "b.jsonl", {"id": "docs:1", "entities": [ENTITY]})
+    assert main([f"a={one}", f"b={two}", "--output", str(tmp_path / "o.jsonl")]) == 2
+    assert "no document in common" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("entity", "message"),
+    [
+        ({"start": 40, "end": 43, "type": "PER"}, "line 1, entity 1: .* does not lie in the text of 10 characters"),
+        ({"start": 1, "end": 4, "type": "PER", "text": "Ada"}, "line 1, entity 1: .* is not the stated surface"),
+    ],
+)
+def test_offsets_that_do_not_fit_the_texts_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], entity: dict[str, object], message: str
+):
+    texts = jsonl(tmp_path / "texts.jsonl", {"id": "d", "text": "Ada slept."})
+    one = jsonl(tmp_path / "a.jsonl", {"id": "d", "entities": [entity]})
+    two = jsonl(tmp_path / "b.jsonl", {"id": "d", "entities": []})
+    arguments = [f"a={one}", f"b={two}", "--documents", str(texts), "--output", str(tmp_path / "o.jsonl")]
+    assert main(arguments) == 2
+    assert re.search(message, capsys.readouterr().err)

@@ -1,3 +1,4 @@
+import io
 import logging
 from itertools import pairwise
 
@@ -5,15 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from el4ner.errors import InputError
 from el4ner.text.conll import parse_conll, to_conll
-from el4ner.text.documents import Document
+from el4ner.text.documents import Document, Item, Unreadable
+from el4ner.text.files import read_lines
 from el4ner.text.spans import Entity, Span
 from el4ner.text.tokens import join_tokens, tokenize
 
 
+def items(content: bytes) -> list[Item]:
+    return [item for _, item in parse_conll(read_lines(io.BytesIO(content), "f.conll"), "f.conll", "f")]
+
+
 def parse(content: str) -> list[Document]:
-    return [document for _, document in parse_conll(enumerate(content.split("\n"), 1), "f.conll", "f")]
+    found = items(content.encode())
+    return [item for item in found if isinstance(item, Document)]
 
 
 def found(document: Document) -> list[tuple[str, str]]:
@@ -79,9 +85,9 @@ def test_tab_columns_keep_odd_tokens_and_crlf_goes() -> None:
     ],
 )
 def test_bad_lines_are_named_without_their_text(content: str, message: str) -> None:
-    with pytest.raises(InputError, match=message) as caught:
-        parse(content)
-    assert "Mara" not in str(caught.value)
+    (item,) = items(content.encode())
+    assert isinstance(item, Unreadable) and message in item.reason
+    assert "Mara" not in item.reason
 
 
 @pytest.mark.parametrize(
@@ -162,3 +168,37 @@ def test_writing_and_reading_give_the_same_document(tokens: list[str], data: st.
     block, dropped = to_conll(text, spans, entities, "d")
     assert dropped == 0
     assert parse(block) == [Document("d", text, tuple(entities), spans)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_lines_may_end_as_on_any_machine(end: str) -> None:
+    documents = parse(end.join(["Mara B-PER", "slept O", "", "Oslo B-LOC", ""]))
+    assert [(document.text, found(document)) for document in documents] == [
+        ("Mara slept", [("Mara", "PER")]),
+        ("Oslo", [("Oslo", "LOC")]),
+    ]
+
+
+def test_a_first_line_with_a_hash_is_a_token_if_it_has_as_many_columns_as_the_others() -> None:
+    (document,) = parse("# SYM O\n4 NUM O\nMara NNP B-PER\n")
+    assert document.text == "# 4 Mara"
+    (document,) = parse("# one remark O\nMara NNP B-PER\n")
+    assert document.text == "Mara"
+    (document,) = parse("# O\n")
+    assert document.text == "#"
+
+
+def test_an_id_that_looks_like_a_tag_is_an_id() -> None:
+    first, second = parse("# id = S-1\nMara NNP x B-PER\n\n# id = B-2\nOslo NNP x B-LOC\n")
+    assert [(first.id, first.text), (second.id, second.text)] == [("S-1", "Mara"), ("B-2", "Oslo")]
+
+
+def test_a_sentence_that_cannot_be_read_leaves_the_others_alone() -> None:
+    read = items(b"# id = a\nMara B-PER\n\n# id = b\n\xff O\n\nOslo B-LOC\n\nrain\n\n# id = c\x01\nTomas B-PER\n")
+    assert [(item.id, isinstance(item, Unreadable)) for item in read] == [
+        ("a", False),
+        ("b", True),
+        ("f:3", False),
+        ("f:4", True),
+        ("f:5", True),
+    ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from el4ner.errors import InputError
 from el4ner.text.documents import Document
+from el4ner.text.files import Line
 from el4ner.text.formats import count_documents, read_documents, read_labelled
 from el4ner.text.jsonl import parse_jsonl
 from el4ner.text.spans import Entity
@@ -94,7 +95,7 @@ def test_bad_jsonl_names_the_place_and_never_the_text(tmp_path: Path, line: str,
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.integers())
 def test_any_text_comes_through_json_lines(text: str, identity: int) -> None:
     line = json.dumps({"id": identity, "text": text})
-    (found,) = parse_jsonl([(1, line)], "f", "f")
+    (found,) = parse_jsonl([Line(1, line.encode(), "f")], "f")
     assert found == ("f, line 1", Document(str(identity), text))
 
 
@@ -188,7 +189,7 @@ def test_what_the_names_alone_show_is_said_before_anything_is_read(tmp_path: Pat
         path = os.fsencode(tmp_path) + b"/" + name
         Path(os.fsdecode(path)).write_text("x")
         with pytest.raises(InputError, match="name is not UTF-8, or holds control characters; rename it") as caught:
-            next(read_documents([str(tmp_path)]))
+            list(read_documents([str(tmp_path)]))
         assert str(caught.value).isascii() and "\x1b" not in str(caught.value)
         Path(os.fsdecode(path)).unlink()
 
@@ -225,3 +226,9 @@ def test_the_measurement_data_reads_as_labelled() -> None:
     documents = list(read_labelled(path))
     assert len(documents) == count_documents([str(path)]) == 500
     assert any(document.entities for document in documents)
+
+
+def test_json_lines_may_end_as_on_an_old_mac(tmp_path: Path) -> None:
+    path = write(tmp_path / "mac.jsonl", b'{"id": "a", "text": "x"}\r{"id": "b", "text": "y\\r"}\r')
+    assert read(path) == [Document("a", "x"), Document("b", "y\r")]
+    assert count_documents([path]) == 2

@@ -63,3 +63,7 @@ def test_spans_cross_what_parts_alone():
 def test_every_parting_place_is_a_line_feed(text: str):
     places = parting_lines(text)
     assert list(places) == sorted(set(places)) and all(text[at] == "\n" for at in places)
+
+
+def test_lines_of_an_old_mac_part_a_text_as_others_do():
+    assert parting_lines("Mara\rTomas\r") == parting_lines("Mara\nTomas\n")
