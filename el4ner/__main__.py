@@ -10,10 +10,10 @@ COMMANDS = {
     "run": ("el4ner.run", "find the entities of documents"),
     "evaluate": ("el4ner.evaluate", "score predictions against gold"),
     "models": ("el4ner.models.__main__", "list, get, show and verify language models"),
-    "train": ("el4ner.train", "tune a model, or merge an adapter into one"),
+    "train": ("el4ner.train.__main__", "tune a model, or merge an adapter into one"),
     "index": ("el4ner.index", "index a big pool of labelled sentences"),
-    "combine": ("el4ner.combine", "combine predictions of any systems"),
-    "serve": ("el4ner.serve", "plan, start and stop vLLM servers"),
+    "combine": ("el4ner.combine.__main__", "combine predictions of any systems"),
+    "serve": ("el4ner.serve.__main__", "plan, start and stop vLLM servers"),
 }
 
 

@@ -16,7 +16,6 @@ from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Status
 from el4ner.batch.runner import Finder, Runner
 from el4ner.config import Config, load_config, validate
-from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.scoring.counts import Counts, micro, strict_counts
@@ -24,6 +23,7 @@ from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.jsonl import parse_document
 from el4ner.text.spans import Entity
+from el4ner.vote.entities import ScoreKind, VotedEntity
 
 Text: TypeAlias = str | tuple[str, str] | Mapping[str, Any]
 """A text; or an id and a text; or ``{"text": ..., "id": ...}``."""
@@ -148,7 +148,7 @@ def load(
         ModelError: a model is not installed, or cannot be used.
         InputError: the pool is wrong.
     """
-    from el4ner.members.meter import Meter
+    from el4ner.engines.meter import Meter
     from el4ner.pipeline import build_pipeline
 
     go_offline()

@@ -41,7 +41,7 @@ def build(config: Config, output: Path, source: str, quiet: bool = False) -> Non
     """Index the pool of a configuration into a folder, by gold or by pre-extracted spans."""
     from el4ner.demos.embed import build_embedder
     from el4ner.demos.index import SpanIndex, gold_spans
-    from el4ner.stages.demonstrations import load_pool
+    from el4ner.recognisers.retriever import load_pool
 
     pool = load_pool(config)
     embedder = build_embedder(config.embedder)
@@ -61,9 +61,9 @@ async def _pre_extracted(config: Config, pool: Sequence[Document], quiet: bool) 
     Raises:
         ConfigError: no member answered for a sentence, so that its spans would be wrong for good.
     """
-    from el4ner.members.meter import Meter
+    from el4ner.engines.meter import Meter
     from el4ner.pipeline import build_pipeline
-    from el4ner.stages.asking import Minutes
+    from el4ner.recognisers.base import Diagnostics
 
     zero_shot = config.model_copy(
         update={"demonstrations": config.demonstrations.model_copy(update={"method": "none"})}
@@ -75,12 +75,12 @@ async def _pre_extracted(config: Config, pool: Sequence[Document], quiet: bool) 
 
         async def one(document: Document) -> list[Span]:
             async with limit:
-                minutes = Minutes()
+                diagnostics = Diagnostics()
                 language = detect(document.text)
-                spans, answered = await pipeline.pre_extract(document.text, language, minutes)
+                spans, answered = await pipeline.pre_extract(document.text, language, diagnostics)
                 progress.advance(task)
                 if not answered:
-                    reason = "; ".join(minutes.problems) or f"no member takes its language, {language}"
+                    reason = "; ".join(diagnostics.problems) or f"no member takes its language, {language}"
                     raise ConfigError(f"no member answered for pool sentence {document.id}: {reason}")
                 return spans
 

@@ -93,11 +93,11 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
 
     from el4ner.batch.job import Job
     from el4ner.batch.report import outcome
-    from el4ner.batch.show import Showcase, print_end
+    from el4ner.batch.terminal import ExamplePrinter, print_end
 
     config, job_options = _config(options), _job_options(options, words)
     console = Console(quiet=options.quiet)
-    showcase = Showcase(0 if options.no_text or options.quiet else options.show, config.type_names)
+    showcase = ExamplePrinter(0 if options.no_text or options.quiet else options.show, config.type_names)
     with _progress(options) as advance:
 
         def watch(item: "Item", prediction: "Prediction") -> None:

@@ -40,7 +40,7 @@ go_offline()
 
 from ablation.bench import measure  # noqa: E402
 from ablation.experiment import run_experiment  # noqa: E402
-from ablation.recording import Build, build_members_of  # noqa: E402
+from ablation.recording import Build, build_engines_of  # noqa: E402
 from ablation.scores import Block, score, write_json  # noqa: E402
 from ablation.sets import spread  # noqa: E402
 from ablation.table import print_table  # noqa: E402
@@ -58,7 +58,7 @@ OUTPUT = {False: Path("out/ablation"), True: Path("out/experiment")}
 OF_EXPERIMENTS, OF_ABLATIONS = ("plan", "json", "sets", "again"), ("gold", "unseen", "no_cache")
 
 
-def main(arguments: Sequence[str] | None = None, *, build: Build = build_members_of) -> int:
+def main(arguments: Sequence[str] | None = None, *, build: Build = build_engines_of) -> int:
     """Run the command; returns its exit code: 0, or 2 or 130 with a message on standard error.
 
     Args:

@@ -27,12 +27,12 @@ from combine_bench.overlaid import Overlaid, overlay
 from combine_bench.recorded import Recorded, read_recorded
 from combine_bench.synthetic import RECIPES, Recipe, make
 
-from el4ner.combining.systems import read_gold, read_system, read_texts, side_by_side
-from el4ner.ensemble.combination import CombinationRule, choose_by_count
-from el4ner.ensemble.corpus import estimate
-from el4ner.ensemble.decision import decide
-from el4ner.ensemble.table import BoolArray, VoteTable, tabulate
-from el4ner.ensemble.weighted import weighted_shares
+from el4ner.combine.corpus import estimate
+from el4ner.combine.decision import decide
+from el4ner.combine.rules import CombinationRule, choose_by_count
+from el4ner.combine.systems import align_systems, read_gold, read_system, read_texts
+from el4ner.combine.weighted import weighted_shares
+from el4ner.vote.table import BoolArray, VoteTable, tabulate
 
 COUNTING: tuple[CombinationRule, ...] = ("plurality", "two-stage")
 SPLIT_COLUMNS = (
@@ -110,7 +110,7 @@ def recorded(data: Recorded, labelled: int, n_splits: int) -> None:
 
 def systems(gold: Path, files: dict[str, Path], labelled: int, n_splits: int) -> None:
     """Prediction files of any systems, for instance those that scripts/ablate.py leaves of each member alone."""
-    ids, rows = side_by_side({name: read_system(path) for name, path in files.items()})
+    ids, rows = align_systems({name: read_system(path) for name, path in files.items()})
     labels = read_gold(gold, ids)
     data = Recorded(read_texts([str(gold)], ids), [labels[identity] for identity in ids], rows, [])
     table = tabulate(rows, list(files))

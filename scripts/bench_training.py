@@ -19,15 +19,15 @@ go_offline()
 import torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from el4ner.config import bundled_path, model_place  # noqa: E402
+from el4ner.config import bundled_path, locate_model  # noqa: E402
 from el4ner.errors import El4nerError  # noqa: E402
-from el4ner.learn.batches import Batches  # noqa: E402
-from el4ner.learn.config import TrainConfig  # noqa: E402
-from el4ner.learn.models import load_model, load_tokenizer  # noqa: E402
-from el4ner.learn.sets import build_sets  # noqa: E402
-from el4ner.learn.shared import shared_logits  # noqa: E402
-from el4ner.learn.tuning import answer_logits  # noqa: E402
 from el4ner.models.resolve import weights_folder  # noqa: E402
+from el4ner.train.batches import Batches  # noqa: E402
+from el4ner.train.config import TrainConfig  # noqa: E402
+from el4ner.train.datasets import build_sets  # noqa: E402
+from el4ner.train.models import load_model, load_tokenizer  # noqa: E402
+from el4ner.train.shared_prefix import shared_logits  # noqa: E402
+from el4ner.train.tuning import answer_logits  # noqa: E402
 
 LABELS = [
     {"name": name, "words": {"en": word}}
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
-        compare(weights_folder(model_place(options.model, Path())), options.steps)
+        compare(weights_folder(locate_model(options.model, Path())), options.steps)
     except El4nerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

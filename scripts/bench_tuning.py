@@ -31,10 +31,10 @@ import yaml  # noqa: E402
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
 from transformers import AutoModelForCausalLM, Glm4Config, PreTrainedTokenizerFast  # noqa: E402
 
-from el4ner import train as train_command  # noqa: E402
 from el4ner.config import bundled_path, read_yaml  # noqa: E402
 from el4ner.errors import ConfigError, El4nerError  # noqa: E402
-from el4ner.learn.estimate import Estimate  # noqa: E402
+from el4ner.train import __main__ as train_command  # noqa: E402
+from el4ner.train.estimate import Estimate  # noqa: E402
 
 RECIPES = Path(__file__).parents[1] / "configs" / "train"
 RECIPE, LABELS = RECIPES / "glm-4-9b-mrc.yaml", RECIPES / "shared" / "per-loc-org.yaml"

@@ -38,7 +38,7 @@ from mrc_experiment.settings import Base, Run  # noqa: E402
 from mrc_experiment.table import print_table  # noqa: E402
 from mrc_experiment.tagger import is_installed  # noqa: E402
 
-from el4ner.config import model_place  # noqa: E402
+from el4ner.config import locate_model  # noqa: E402
 from el4ner.errors import El4nerError, InputError  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +67,7 @@ def experiment(options: argparse.Namespace, corpora: Sequence[Corpus]) -> None:
     """Do the runs that are left, unless only a report is asked for, and print the table."""
     recipe = yaml.safe_load(options.recipe.read_text(encoding="utf-8"))
     named = (options.base, Path()) if options.base else (recipe["model"], options.recipe.parent)
-    base = Base.of(model_place(*named), options.gguf)
+    base = Base.of(locate_model(*named), options.gguf)
     runs = {corpus.name: plan(corpus, options) for corpus in corpora}
     for run in [] if options.report else [run for of_set in runs.values() for run in of_set]:
         if not work.is_done(run):

@@ -14,5 +14,5 @@ python -m pytest "$@"
 if [ $# -eq 0 ] && [ -z "${EL4NER_SKIP_VLLM:-}" ]; then
     EL4NER_VLLM_PYTHON=$(bash scripts/setup_vllm.sh)
     export EL4NER_VLLM_PYTHON
-    python -m pytest -m 'vllm and not slow' -rA --durations=10 tests/serving tests/vllm
+    python -m pytest -m 'vllm and not slow' -rA --durations=10 tests/serve tests/vllm
 fi

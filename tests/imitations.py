@@ -103,14 +103,14 @@ class Other:
 
     Attributes:
         write: what its model writes.
-        holds_json: whether it follows ``response_format``; None: it refuses the field.
+        supports_json_schema: whether it follows ``response_format``; None: it refuses the field.
         most_log_probs: the largest ``top_logprobs`` that it takes; 0: it ignores the field.
         takes_arguments: whether it takes ``chat_template_kwargs``.
         cut_at: words of the longest prompt; more are cut without a word.
     """
 
     write: Answer = lambda body: "fine"
-    holds_json: bool | None = True
+    supports_json_schema: bool | None = True
     most_log_probs: int = 20
     takes_arguments: bool = True
     cut_at: int = 10_000
@@ -124,12 +124,12 @@ class Other:
         wanted = body.get("top_logprobs", 0)
         if wanted > self.most_log_probs > 0 or ("chat_template_kwargs" in body and not self.takes_arguments):
             return status(400, "unknown field")
-        if "response_format" in body and self.holds_json is None:
+        if "response_format" in body and self.supports_json_schema is None:
             return status(422, "unknown field")
         text = self.write(body)
         for stop in body.get("stop", ()):
             text = text.partition(stop)[0]
-        if "response_format" in body and self.holds_json:
+        if "response_format" in body and self.supports_json_schema:
             text = held(body["response_format"]["json_schema"]["schema"], text)
         log_probs = [{text: -0.1}] if wanted and self.most_log_probs else None
         reason = "length" if body.get("max_tokens") == 1 else "stop"

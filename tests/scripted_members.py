@@ -9,13 +9,13 @@ from typing import Any
 
 from el4ner.config import Config, parse_config
 from el4ner.demos.retrieve import Retrieval
-from el4ner.ensemble.entities import WindowResult
+from el4ner.engines.base import Answer, Choice, Request
 from el4ner.errors import ContextOverflowError
-from el4ner.members.base import Answer, Choice, Request
 from el4ner.pipeline import Pipeline
-from el4ner.stages.asking import Voice
+from el4ner.recognisers.base import PromptedMember
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Entity, Span
+from el4ner.vote.entities import WindowResult
 
 Rule = Callable[[Request], str | Answer | Choice]
 LABELS = [
@@ -152,8 +152,8 @@ def pipeline_of(
 ) -> Pipeline:
     """A pipeline of scripted members, zero-shot unless there is a retriever."""
     config = config_of([m.name for m in members], settings, **fields)
-    voices = tuple(Voice.of(m, c, config) for m, c in zip(members, config.members, strict=True))
-    return Pipeline(config, voices, retriever)
+    prompted = tuple(PromptedMember.of(m, c, config) for m, c in zip(members, config.members, strict=True))
+    return Pipeline(config, prompted, retriever)
 
 
 def window(text: str, language: str = "en") -> Window:

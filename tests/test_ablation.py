@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from el4ner.config import Config, load_config, validate
-from el4ner.members.base import Answer, Message, Request, Usage
+from el4ner.engines.base import Answer, Message, Request, Usage
 from el4ner.text.documents import Document
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ def test_rows_are_what_their_names_say():
     assert [m.name for m in rows["alone qwen"].members] == ["qwen"]
     assert [m.languages for m in rows["smollm2 everywhere"].members] == [("en", "zh")] * 2
     assert "qwen everywhere" not in rows and "without qwen" not in rows
-    assert not rows["weigh off"].classify.weigh and "weigh off" not in rows_of(SMALL)
+    assert not rows["weigh off"].classify.rescore_disputed and "weigh off" not in rows_of(SMALL)
     assert rows["demos none"].demonstrations.method == "none"
     assert [rows[f"shots {name}"].extract.few_shot for name in ("never", "always")] == [False, True]
     assert rows["vote majority"].classify.rule == "majority"

@@ -14,7 +14,7 @@ from scripted_members import ScriptedMember, pipeline_of
 
 import el4ner
 from el4ner.errors import MemberError
-from tests.members.tiny_gguf import write_tiny_gguf
+from tests.engines.tiny_gguf import write_tiny_gguf
 
 ROOT = Path(__file__).parents[1]
 TEXT = "Ada Lovelace wrote from London."

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from el4ner import __main__ as entry_points
 from el4ner.commands import CANNOT, INTERRUPTED, run_command
 from el4ner.errors import InputError
 
@@ -49,7 +50,7 @@ CONFIGURED = ("run", "index", "train", "serve")
 
 def refused(name: str, capsys: pytest.CaptureFixture[str], read: Path, data: Path, out: Path) -> str:
     """The message of a command that must end with exit code 2."""
-    main = importlib.import_module(f"el4ner.{name}").main
+    main = importlib.import_module(entry_points.COMMANDS[name][0]).main
     assert main(COMMANDS[name](read, data, out)) == CANNOT
     printed, err = capsys.readouterr()
     assert printed == "" and "Traceback" not in err and SECRET not in err

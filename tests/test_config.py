@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from el4ner.config import bundled_path, load_config, parse_config
+from el4ner.config import Section, bundled_path, load_config, parse_config
+from el4ner.config.base import _warn_of_former_key
 from el4ner.config.members import _say_that_vllm_is_http
 from el4ner.errors import ConfigError
 
@@ -133,6 +134,29 @@ def test_the_old_name_of_the_engine_still_works_and_is_said_once(caplog: pytest.
     data["members"].append(data["members"][1] | {"name": "c"})
     assert [member.engine for member in parse_config(data, base=Path()).members] == ["local", "http", "http"]
     assert len([record for record in caplog.records if "engine: http" in record.message]) == 1
+
+
+def test_the_former_name_of_a_key_still_works_and_is_said_once(caplog: pytest.LogCaptureFixture):
+    _warn_of_former_key.cache_clear()
+    data = changed("classify.trust_unfound", 0.5)
+    assert [parse_config(data, base=Path()).classify.unextracted_vote_discount for _ in range(2)] == [0.5, 0.5]
+    (warning,) = [record.message for record in caplog.records if "trust_unfound" in record.message]
+    assert "unextracted_vote_discount" in warning and "\n" not in warning
+    assert data == changed("classify.trust_unfound", 0.5)
+
+
+def test_a_key_under_both_of_its_names_is_refused():
+    data = changed("mrc.among", 8)
+    data["mrc"]["balance_candidates"] = 16
+    assert problems(data) == ["mrc: among is now called balance_candidates; delete among"]
+
+
+def test_former_names_of_keys_lead_to_present_ones():
+    sections = Section.__subclasses__()
+    assert sum(len(section.former_keys) for section in sections) > 3
+    for section in sections:
+        assert section.former_keys.keys().isdisjoint(section.model_fields)
+        assert set(section.former_keys.values()) <= section.model_fields.keys()
 
 
 def test_both_extraction_passes_cannot_be_off():

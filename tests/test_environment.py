@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from el4ner.environment import go_offline
-from tests.members.tiny_gguf import write_tiny_gguf
+from tests.engines.tiny_gguf import write_tiny_gguf
 
 ROOT = Path(__file__).parents[1]
 

@@ -29,10 +29,10 @@ from mrc_experiment.tagger import entities_of, features, is_installed, tags  # n
 
 from el4ner.config import parse_config  # noqa: E402
 from el4ner.errors import ConfigError  # noqa: E402
-from el4ner.learn.config import load_train_config  # noqa: E402
 from el4ner.text.documents import Document  # noqa: E402
 from el4ner.text.spans import Entity  # noqa: E402
-from tests.members.tiny_gguf import CHATML, CONTROL, VOCABULARY, write_gguf_of  # noqa: E402
+from el4ner.train.config import load_train_config  # noqa: E402
+from tests.engines.tiny_gguf import CHATML, CONTROL, VOCABULARY, write_gguf_of  # noqa: E402
 from tests.models.tiny_gguf import byte_letters  # noqa: E402
 
 SENTENCES = ["林晓梅任海风公司经理。", "她是汉族，本科学历。", "王大海在青岛工作，任会计。", "他们没有见到任何人。"]
@@ -143,7 +143,7 @@ def test_the_arms_run_are_kept_and_are_tabulated(
 
 
 def test_a_fault_is_no_outcome(words: Words, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("el4ner.stages.mrc.question_request", lambda *_: 1 / 0)
+    monkeypatch.setattr("el4ner.recognisers.mrc.question_request", lambda *_: 1 / 0)
     assert experiment_mrc.main(words("--arms", "demos only")) == 2
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
     assert not any("counts" in path.read_text() for path in (tmp_path / "out").rglob("figures.json"))

@@ -9,7 +9,7 @@ import pytest
 import el4ner
 
 HEAVY = ("torch", "transformers", "httpx", "faiss", "peft", "sentence_transformers", "vllm")
-PURE = ("config", "errors", "text", "prompts", "ensemble", "scoring")
+PURE = ("config", "errors", "text", "prompts", "vote", "combine", "scoring")
 
 
 def modules(room: str) -> list[str]:
@@ -32,6 +32,6 @@ def test_the_pure_rooms_import_without_heavy_libraries():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("room", ["demos.index", "members.http"])
+@pytest.mark.parametrize("room", ["demos.index", "engines.http"])
 def test_the_others_would_fail_so_that_the_test_above_can(room: str):
     assert "ModuleNotFoundError" in imports([f"el4ner.{room}"]).stderr

@@ -13,7 +13,7 @@ from el4ner.config import Config, load_config
 from el4ner.demos.embed import build_embedder
 from el4ner.demos.index import SpanIndex
 from el4ner.errors import ConfigError, MemberError
-from el4ner.stages.demonstrations import build_retriever, load_pool
+from el4ner.recognisers.retriever import build_retriever, load_pool
 from el4ner.text.spans import Span
 
 POOL = [
@@ -46,7 +46,7 @@ def _write(path: Path, pool: dict[str, Any], **settings: Any) -> Path:
 def members(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedMember]:
     """Scripted engines in the place of the endpoints."""
     scripted = [member("a", ["Lena Brandt", "ferry"]), member("b", ["Graz", "Lena Brandt"])]
-    monkeypatch.setattr("el4ner.pipeline.build_members", lambda *_: {m.name: m for m in scripted})
+    monkeypatch.setattr("el4ner.pipeline.build_engines", lambda *_: {m.name: m for m in scripted})
     return scripted
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from el4ner.config import LabelConfig, parse_config, read_yaml, validate, with_files
-from el4ner.learn.config import TrainConfig
+from el4ner.config import LabelConfig, include_files, parse_config, read_yaml, validate
 from el4ner.models.registry import registry
+from el4ner.train.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "mrc.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def test_the_local_member_that_is_shown_loads(tmp_path: Path):
 def test_the_recipes_that_are_named_are_there():
     for name in re.findall(r"`(\S+-mrc\.yaml|configs/train/\S+\.yaml)`", TEXT):
         path = ROOT / "configs" / "train" / name.removeprefix("configs/train/")
-        assert validate(TrainConfig, with_files(read_yaml(path), path.parent, ["labels"]), name).tasks.mrc > 0
+        assert validate(TrainConfig, include_files(read_yaml(path), path.parent, ["labels"]), name).tasks.mrc > 0
 
 
 def test_the_chinese_ensemble_loads_with_the_member_that_is_commented_out_in_it():

@@ -25,10 +25,10 @@ from el4ner.config import DemonstrationConfig
 from el4ner.demos.index import SpanIndex, gold_spans
 from el4ner.demos.retrieve import Retriever
 from el4ner.demos.weights import build_weights
+from el4ner.engines.base import Answer, Choice
 from el4ner.errors import MemberError
-from el4ner.members.base import Answer, Choice
 from el4ner.pipeline import safe_text
-from el4ner.stages.asking import Minutes
+from el4ner.recognisers.base import Diagnostics
 from el4ner.text.spans import Span
 
 TEXT = "Ada Lovelace wrote from London to Paris."
@@ -325,7 +325,10 @@ def test_flattening_goes_by_votes_before_length():
     [
         ({"rule": "probability"}, 0.55),  # (0.6 + 0.1 + 0.95) / 3
         ({"rule": "plurality"}, 0.55),
-        ({"rule": "probability", "trust_unfound": 0.5, "threshold": 0.1}, 0.375),  # (0.6 + 0.05 + 0.475) / 3
+        (
+            {"rule": "probability", "unextracted_vote_discount": 0.5, "threshold": 0.1},
+            0.375,
+        ),  # (0.6 + 0.05 + 0.475) / 3
     ],
 )
 def test_a_score_is_the_mean_probability_of_the_type_as_the_vote_counts_it(classify: dict[str, object], score: float):
@@ -357,7 +360,7 @@ def test_overlaps_are_settled_by_what_the_vote_counted(trust: float, kept: tuple
         member("b", ["Graz"], classify=weighing({"University of Graz": outer, "Graz": inner})),
         member("c", [], classify=weighing({"University of Graz": outer, "Graz": unsure})),
     ]
-    settings = {"classify": {"rule": rule, "trust_unfound": trust, "tie": "order"}}
+    settings = {"classify": {"rule": rule, "unextracted_vote_discount": trust, "tie": "order"}}
     assert found(find(pipeline_of(members, None, settings), text), text) == [kept]
 
 
@@ -365,7 +368,7 @@ def test_overlaps_are_settled_by_what_the_vote_counted(trust: float, kept: tuple
 def test_candidates_are_typed_by_place_or_by_surface(mark: str, questions: int):
     text = "Paris greets Paris."
     a = member("a", ["Paris"], TYPES)
-    result = find(pipeline_of([a], None, {"classify": {"mark": mark}}), text)
+    result = find(pipeline_of([a], None, {"classify": {"ask_per": mark}}), text)
     assert found(result, text) == [("Paris", "LOC")] * 2
     assert a.stages().count("classify") == questions
     first = next(request for request in a.asked if request.stage == "classify")
@@ -459,7 +462,7 @@ def test_many_windows_at_once_do_not_mix():
     texts = [f"{place} is here." for place in places]
 
     async def together():
-        return await asyncio.gather(*(pipeline.pre_extract(text, "en", Minutes()) for text in texts))
+        return await asyncio.gather(*(pipeline.pre_extract(text, "en", Diagnostics()) for text in texts))
 
     results = asyncio.run(together())
     assert [spans[0].surface(text) for (spans, _), text in zip(results, texts, strict=True)] == places
@@ -492,6 +495,6 @@ def test_the_provenance_names_models_templates_and_pool():
     pipeline = pipeline_of([member("a")], FixedRetriever(SHOWN))
     assert pipeline.provenance() == {
         "members": {"a": "scripted:a"},
-        "templates": [pipeline.voices[0].prompts.identity],
+        "templates": [pipeline.members[0].prompts.identity],
         "retrieval": {"pool": "fixed"},
     }

@@ -7,10 +7,10 @@ import pytest
 from scripted_members import FixedRetriever, Rule, ScriptedMember, find, found, labelled, member, pipeline_of, window
 
 from el4ner.demos.retrieve import Retrieval
-from el4ner.ensemble.ballots import Candidate
+from el4ner.engines.base import Request
 from el4ner.errors import ConfigError, MemberError
-from el4ner.members.base import Request
 from el4ner.text.spans import Span
+from el4ner.vote.votes import Candidate
 
 TEXT = "Ada Lovelace wrote from London to Paris."
 TYPES = {"Ada Lovelace": "PER", "London": "LOC", "Paris": "LOC"}
@@ -68,8 +68,8 @@ def test_it_adds_candidates_and_votes_and_judges_nothing():
     other = member("b", ["London"], TYPES)
     settings = {"verify": {"mode": "all"}, "batch": {"candidates": True}, "classify": {"tie": "order"}}
     result = find(pipeline_of([glm, other], settings=settings, **MRC), TEXT)
-    ballots = {c.span.surface(TEXT): {n: (b.type, b.found) for n, b in c.ballots.items()} for c in result.candidates}
-    assert ballots == {
+    votes = {c.span.surface(TEXT): {n: (b.type, b.found) for n, b in c.votes.items()} for c in result.candidates}
+    assert votes == {
         "Ada Lovelace": {"glm": ("PER", True), "b": ("PER", False)},
         "London": {"glm": (None, False), "b": ("LOC", True)},
         "Paris": {"glm": ("LOC", True), "b": ("LOC", False)},

@@ -7,10 +7,10 @@ import pytest
 from scripted_members import FixedRetriever, Rule, ScriptedMember, find, found, labelled, member, pipeline_of, window
 
 from el4ner.batch.merge import MergeRules, merge
+from el4ner.engines.base import Answer, Choice, Request
 from el4ner.errors import ConfigError, MemberError
-from el4ner.members.base import Answer, Choice, Request
-from el4ner.stages.answers import Answers
-from el4ner.stages.weighing import stretch_of
+from el4ner.recognisers.rescoring import region_of
+from el4ner.recognisers.typed_spans import TypedSpans
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 from el4ner.text.windows import cut_windows
@@ -76,12 +76,12 @@ def test_what_one_marks_and_the_other_does_not_is_put_to_the_vote():
     assert found(find(pipeline_of(alone, settings=settings, **TWO), TEXT), TEXT) == [("London", "LOC")]
 
 
-def weighing(**chances: float) -> Rule:
+def weighing(**probabilities: float) -> Rule:
     """Probabilities for the readings that mark a surface as location: ``weighing(Paris=0.8)``; the rest is for no mark."""
 
     def answer(request: Request) -> Choice:
         given = {choice: 1e-9 for choice in request.choices}
-        for surface, chance in chances.items():
+        for surface, chance in probabilities.items():
             given |= {choice: chance for choice in given if f"[[{surface}|location]]" in choice}
         plain = next(choice for choice in given if "[[" not in choice)
         given[plain] = max(1e-9, 1 - sum(given.values()))
@@ -98,19 +98,19 @@ def test_what_members_disagree_about_is_weighed_and_nothing_else():
     assert found(result, TEXT) == [("London", "LOC"), ("Paris", "LOC")]
     assert one.stages() == two.stages() == ["mark", "weigh"]
     asked = one.asked[1]
-    assert asked.begun == "Ada Lovelace wrote from [[London|location]] to"
+    assert asked.answer_prefix == "Ada Lovelace wrote from [[London|location]] to"
     assert asked.choices == (" Paris", " [[Paris|person]]", " [[Paris|location]]", " [[Paris|organization]]")
     assert asked.messages == one.asked[0].messages
     two = ScriptedMember("two", {"mark": marks(London="location"), "weigh": weighing(Paris=0.05)})
     assert found(find(pipeline_of([one, two], settings=settings, **TWO), TEXT), TEXT) == [("London", "LOC")]
 
 
-def test_candidates_that_overlap_are_readings_of_one_stretch():
+def test_candidates_that_overlap_are_readings_of_one_region():
     one = ScriptedMember("one", {"mark": marks(Ada_Lovelace="person"), "weigh": weighing()})
     two = ScriptedMember("two", {"mark": marks(Lovelace="person"), "weigh": weighing()})
     find(pipeline_of([one, two], **TWO), TEXT)
     (asked,) = [request for request in one.asked if request.stage == "weigh"]
-    assert asked.begun == "" and len(asked.choices) == 7
+    assert asked.answer_prefix == "" and len(asked.choices) == 7
     assert {"Ada Lovelace", "[[Ada Lovelace|person]]", "Ada [[Lovelace|person]]"} < set(asked.choices)
 
 
@@ -125,7 +125,7 @@ def test_what_a_member_cannot_weigh_is_a_full_vote():
 
 def test_weighing_may_be_switched_off():
     members = [marker("one", London="location"), marker("two")]
-    find(pipeline_of(members, settings={"classify": {"weigh": False}}, **TWO), TEXT)
+    find(pipeline_of(members, settings={"classify": {"rescore_disputed": False}}, **TWO), TEXT)
     assert [one.stages() for one in members] == [["mark"], ["mark"]]
 
 
@@ -140,9 +140,9 @@ def test_weighing_may_be_switched_off():
         ("x" * 60, (50, 55), [], 26),
     ],
 )
-def test_a_stretch_begins_where_tokens_part(text: str, span: tuple[int, int], named: list[Any], start: int):
-    answer = Answers({Span(*place): ("PER",) for place in named}, complete=True)
-    assert stretch_of([Span(*span)], text, answer).start == start
+def test_a_region_begins_where_tokens_part(text: str, span: tuple[int, int], named: list[Any], start: int):
+    answer = TypedSpans({Span(*place): ("PER",) for place in named}, complete=True)
+    assert region_of([Span(*span)], text, answer).start == start
 
 
 def test_beside_members_of_the_papers_steps_its_marks_are_candidates_and_votes():

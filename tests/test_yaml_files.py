@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from el4ner.config import parse_config, read_yaml
-from el4ner.config.yaml_files import MOST_BYTES
+from el4ner.config.yaml_files import MAX_BYTES
 from el4ner.errors import ConfigError
 
 
@@ -37,7 +37,7 @@ def test_plain_values_are_read_and_dates_stay_words(tmp_path: Path):
         ("a: 1\n---\nb: 2\n", "own.yaml is not YAML"),
         ("a: " + "9" * 10_000, "own.yaml is not YAML"),
         ("[" + "1," * 250_000 + "]", "over 200000 values"),
-        ("a: " + "x" * MOST_BYTES, "longer than 2 MB"),
+        ("a: " + "x" * MAX_BYTES, "longer than 2 MB"),
     ],
     ids=lambda value: value[:12],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from el4ner.batch.columns import ColumnFile
-from el4ner.batch.emptiness import why_empty
+from el4ner.batch.empty_run import explain_empty_run
 from el4ner.batch.inputs import check_readable, read_input
 from el4ner.batch.journal import PREDICTIONS, Journal, read_predictions
 from el4ner.batch.merge import Outcome
@@ -24,9 +24,9 @@ from el4ner.batch.resume import CACHE, CONLL, REPORT, RESTARTING, JobOptions, ch
 from el4ner.batch.runner import Ending, Finder, Runner
 from el4ner.batch.threads import in_thread
 from el4ner.config import Config
+from el4ner.engines.build import check_engines
+from el4ner.engines.meter import Meter
 from el4ner.errors import ConfigError, DiskFullError, El4nerError, InputError
-from el4ner.members.build import check_members
-from el4ner.members.meter import Meter
 from el4ner.text.documents import Item, Window
 from el4ner.text.formats import STDIN
 
@@ -104,7 +104,7 @@ class Job:
         # The store of answers waits for the lock; earlier predictions are forgotten only once all is found usable.
         cache = self._options.output / CACHE if self._config.batch.cache else None
         pipeline = self._build(self._config, self._meter, cache)
-        asyncio.run(check_members(self._config))
+        asyncio.run(check_engines(self._config))
         self._begin(previous, pipeline.provenance(), journal)
         state = "failed"
         try:
@@ -258,7 +258,7 @@ class Job:
             left_out = {"entities_left_out": self._columns.left_out, "failed_documents": self._columns.failed}
             self._run["conll"] = left_out
         self._update(state)
-        reason = why_empty(self._run, tally)
+        reason = explain_empty_run(self._run, tally)
         self._run["warnings"] = [] if reason is None else [reason]
         write_run(self._options.output, self._run)
         write_atomically(self._options.output / REPORT, write_report(self._run, tally))

@@ -7,12 +7,12 @@ from typing import Self
 
 from el4ner.batch.prediction import Prediction, hash_text
 from el4ner.config import Config
-from el4ner.ensemble.ballots import Candidate
-from el4ner.ensemble.document import found_elsewhere
-from el4ner.ensemble.entities import VotedEntity, WindowResult
-from el4ner.ensemble.nesting import flatten, nest
 from el4ner.text.documents import Document, Unreadable, Window
 from el4ner.text.spans import check_surface
+from el4ner.vote.document_consistency import found_elsewhere
+from el4ner.vote.entities import VotedEntity, WindowResult
+from el4ner.vote.overlaps import flatten, nest
+from el4ner.vote.votes import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class MergeRules:
         flatten: whether overlapping entities are refused.
         document_consistency: whether what is sure in one place is added in other places of the document.
         with_text: whether predictions carry surfaces.
-        with_candidates: whether predictions carry all candidates with their ballots.
+        with_candidates: whether predictions carry all candidates with their votes.
     """
 
     languages: dict[str, tuple[str, ...]]
@@ -114,7 +114,7 @@ def unreadable(item: Unreadable) -> Outcome:
     return Outcome(prediction, problems=(f"unreadable: {item.reason.removeprefix(item.place).lstrip(',: ')}",))
 
 
-def settle(entities: Iterable[VotedEntity], rules: MergeRules) -> list[VotedEntity]:
+def resolve_overlaps(entities: Iterable[VotedEntity], rules: MergeRules) -> list[VotedEntity]:
     """The entities that may stand together in a document, sorted by place and type.
 
     Each window has settled its own; two entities can still meet where one window's owned stretch ends and the next one
@@ -151,7 +151,9 @@ def _answered(
     unread: Sequence[tuple[int, int]],
     rules: MergeRules,
 ) -> Prediction:
-    entities = settle((entity for window, result in results for entity in _owned(document, window, result)), rules)
+    entities = resolve_overlaps(
+        (entity for window, result in results for entity in _owned(document, window, result)), rules
+    )
     if rules.document_consistency:
         added = found_elsewhere(document.text, entities, unread)
         entities = sorted([*entities, *added], key=lambda entity: (entity.start, entity.end, entity.type))

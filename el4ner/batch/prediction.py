@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from el4ner.ensemble.ballots import Candidate, parse_candidate
-from el4ner.ensemble.entities import ScoreKind, VotedEntity
 from el4ner.errors import InputError
 from el4ner.text.documents import Item, Unreadable, digest
 from el4ner.text.spans import check_surface
+from el4ner.vote.entities import ScoreKind, VotedEntity
+from el4ner.vote.votes import Candidate, parse_candidate
 
 Status = Literal["ok", "partial", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -28,7 +28,7 @@ class Prediction:
         members_answered: members, in the order of the configuration, that gave a usable extraction answer for every
             window they were asked for.
         reason: what is missing, without text; None where the status is ``ok``.
-        candidates: all candidates with their ballots, in document offsets; None: they are not kept.
+        candidates: all candidates with their votes, in document offsets; None: they are not kept.
         unread: stretches ``(start, end)`` of the document that nothing is known of: their windows had no quorum.
         score_kind: where the entities' scores come from; None where there is no result.
         text_hash: of the document's text, so that a record is never taken for that of a changed one; see :func:`hash_text`.

@@ -16,8 +16,8 @@ from el4ner.batch.journal import PREDICTIONS, count_records
 from el4ner.batch.report import visible
 from el4ner.batch.resume import JobOptions, check_previous
 from el4ner.config import Config, MemberConfig
-from el4ner.members.build import check_members
-from el4ner.members.meter import Meter
+from el4ner.engines.build import check_engines
+from el4ner.engines.meter import Meter
 from el4ner.text.documents import Item, Unreadable, Window
 from el4ner.text.windows import cut_windows
 
@@ -63,31 +63,31 @@ def measure(items: Iterable[Item], config: Config) -> Extent:
 
 def estimate(config: Config, windows: Mapping[str, int]) -> dict[str, str]:
     """Requests by stage, before the cache: numbers where the text decides them, else the rule (paper: 3m + |E|)."""
-    steps = [member for member in config.members if member.role == "el4ner"]
-    markers = [member for member in config.members if member.role == "single-pass"]
-    readers = [member for member in config.members if member.role == "mrc"]
+    extractors = [member for member in config.members if member.role == "el4ner"]
+    single_pass = [member for member in config.members if member.role == "single-pass"]
+    mrc = [member for member in config.members if member.role == "mrc"]
     demonstrations = config.demonstrations
     shown = demonstrations.method != "none" and demonstrations.k > 0 and config.pool.path is not None
     few_shot = config.extract.few_shot and (shown or not config.extract.pre_extract)
-    mark = "place of a candidate" if config.classify.mark == "occurrence" else "different candidate"
-    judges = {"off": 0, "one": 1, "doubtful": 1, "all": len(steps)}[config.verify.mode] if steps else 0
+    mark = "place of a candidate" if config.classify.ask_per == "occurrence" else "different candidate"
+    judges = {"off": 0, "one": 1, "doubtful": 1, "all": len(extractors)}[config.verify.mode] if extractors else 0
     pairs = "doubtful typed entity" if config.verify.mode == "doubtful" else "typed entity"
-    asked = _asked(steps, windows)
+    asked = _asked(extractors, windows)
     rows = {
         "pre-extract": f"{asked if config.extract.pre_extract else 0:,}",
         "extract": f"{'up to ' if config.extract.few_shot == 'doubtful' else ''}{asked if few_shot else 0:,}",
-        "classify": f"up to {len(steps)} for each {mark}",
+        "classify": f"up to {len(extractors)} for each {mark}",
         "verify": f"{judges} for each {pairs}" if judges else "0",
     }
-    if markers:
-        first, second = (_asked(markers, windows) if asks else 0 for asks in (config.extract.pre_extract, few_shot))
+    if single_pass:
+        first, second = (_asked(single_pass, windows) if asks else 0 for asks in (config.extract.pre_extract, few_shot))
         rows["mark"] = (
             f"{first:,} to {first + second:,}" if config.extract.few_shot == "doubtful" else f"{first + second:,}"
         )
-    if readers:
+    if mrc:
         questions = -(-len(config.labels) // config.mrc.types_per_call)
-        passes = 2 if not (steps or markers) and shown and demonstrations.method == "span" else 1
-        rows["mrc"] = f"{passes * questions * _asked(readers, windows):,}"
+        passes = 2 if not (extractors or single_pass) and shown and demonstrations.method == "span" else 1
+        rows["mrc"] = f"{passes * questions * _asked(mrc, windows):,}"
     return rows
 
 
@@ -120,7 +120,7 @@ def dry_run(
     check_readable(options)
     pipeline = build(config, Meter(), None)
     try:
-        asyncio.run(check_members(config))
+        asyncio.run(check_engines(config))
         pipeline.provenance()
         extent = measure(read_input(options, report=True), config)
         console.print(_method(config))

@@ -16,8 +16,8 @@ from typing import Any
 
 from el4ner import __version__
 from el4ner.batch.merge import Outcome
+from el4ner.engines.meter import ALL
 from el4ner.errors import ConfigError
-from el4ner.members.meter import ALL
 
 RUN = "run.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -9,10 +9,10 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from el4ner.batch.merge import Failure, Found, MergeRules, Outcome, failed, merge, unreadable
 from el4ner.batch.threads import in_thread
 from el4ner.config import Config
-from el4ner.ensemble.entities import WindowResult
 from el4ner.errors import El4nerError
 from el4ner.text.documents import Item, Unreadable, Window
 from el4ner.text.windows import cut_windows
+from el4ner.vote.entities import WindowResult
 
 Ending = Literal["finished", "max-failures", "interrupted"]
 ItemT = TypeVar("ItemT", bound=Item)

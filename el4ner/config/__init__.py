@@ -2,9 +2,9 @@
 
 from el4ner.config.base import Language, Section, Word
 from el4ner.config.ensemble import Config
-from el4ner.config.load import load_config, parse_config, with_files
+from el4ner.config.load import include_files, load_config, parse_config
 from el4ner.config.members import LabelConfig, MemberConfig, ServeConfig, ServingConfig
-from el4ner.config.paths import BUNDLED, absolute_path, bundled_path, is_model_name, model_place
+from el4ner.config.paths import BUNDLED, absolute_path, bundled_path, is_model_name, locate_model
 from el4ner.config.problems import validate
 from el4ner.config.stages import (
     BatchConfig,
@@ -42,11 +42,11 @@ __all__ = [
     "Word",
     "absolute_path",
     "bundled_path",
+    "include_files",
     "is_model_name",
     "load_config",
-    "model_place",
+    "locate_model",
     "parse_config",
     "read_yaml",
     "validate",
-    "with_files",
 ]

@@ -20,7 +20,7 @@ def load_config(path: Path) -> Config:
     return parse_config(read_yaml(path), base=path.parent, where=str(path))
 
 
-def with_files(data: Any, base: Path, keys: Iterable[str]) -> Any:
+def include_files(data: Any, base: Path, keys: Iterable[str]) -> Any:
     """The content of a YAML file, with that of the files which it names in place of some of its lists.
 
     Args:
@@ -42,5 +42,5 @@ def parse_config(data: Any, *, base: Path, where: str = "configuration") -> Conf
 
     ``labels: FILE`` takes the label set from another YAML file.
     """
-    config = validate(Config, with_files(data, base, ["labels"]), where)
+    config = validate(Config, include_files(data, base, ["labels"]), where)
     return with_absolute_paths(config, base)

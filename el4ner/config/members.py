@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -102,6 +103,8 @@ class ServingConfig(Section):
 class MemberConfig(Section):
     """One language model."""
 
+    former_keys = MappingProxyType({"any_labels": "allow_unseen_labels"})
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Its name in votes and reports.")
     engine: Literal["local", "http", "recorded"] = Field(
         description="local: llama.cpp in this process. http: a server (vLLM, llama.cpp, Ollama, any that is OpenAI-compatible). "
@@ -136,7 +139,7 @@ class MemberConfig(Section):
         default_factory=dict,
         description="How much its vote counts in a language, 1 if it is not named; measure members on labelled sentences.",
     )
-    any_labels: bool = Field(
+    allow_unseen_labels: bool = Field(
         default=False,
         exclude=True,
         description="Ask it even about labels that its tuning never showed; by default that is an error, or, where the prompts "

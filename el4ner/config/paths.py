@@ -43,7 +43,7 @@ def is_model_name(model: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model) is not None
 
 
-def model_place(model: str, base: Path) -> str:
+def locate_model(model: str, base: Path) -> str:
     """A configuration's ``model``: a name as it stands, unless something in the folder ``base`` is called so; else a path."""
     return model if is_model_name(model) and not (base / model).exists() else absolute_path(model, base)
 
@@ -55,13 +55,13 @@ def with_absolute_paths(config: Config, base: Path) -> Config:
         return None if path is None else absolute_path(path, base)
 
     def serve(section: ServeConfig | None) -> ServeConfig | None:
-        paths = {"model": model_place(section.model, base), "adapter": resolve(section.adapter)} if section else {}
+        paths = {"model": locate_model(section.model, base), "adapter": resolve(section.adapter)} if section else {}
         return section.model_copy(update=paths) if section else None
 
     def member(section: MemberConfig) -> MemberConfig:
         if section.engine == "http":
             return section.model_copy(update={"serve": serve(section.serve)})
-        place = model_place if section.engine == "local" else absolute_path
+        place = locate_model if section.engine == "local" else absolute_path
         return section.model_copy(update={"model": place(section.model, base), "adapter": resolve(section.adapter)})
 
     members = tuple(member(section) for section in config.members)

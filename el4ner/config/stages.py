@@ -1,5 +1,6 @@
 """What the stages of the pipeline do: retrieval, extraction, typing, verification, windows, and a job over documents."""
 
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -94,6 +95,10 @@ class ExtractConfig(Section):
 class ClassifyConfig(Section):
     """Stage 4: the type of each candidate by every member's vote."""
 
+    former_keys = MappingProxyType(
+        {"trust_unfound": "unextracted_vote_discount", "weigh": "rescore_disputed", "mark": "ask_per"}
+    )
+
     rule: Literal["plurality", "majority", "probability", "two-stage", "combiner"] = Field(
         default="plurality",
         description="plurality: most votes (the paper); majority: over half; probability: mean probability of soft votes; "
@@ -116,12 +121,12 @@ class ClassifyConfig(Section):
         description="rule probability: a candidate is an entity of its most probable type from this mean probability of that "
         "type on; null: where some type is more probable than none.",
     )
-    trust_unfound: float = Field(
+    unextracted_vote_discount: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="What a member's probabilities of types are multiplied by where it votes on a candidate that it did not "
-        "find itself; 1: all votes alike (the paper). Tiny members are too easily persuaded.",
+        description="Discount factor: what a member's probabilities of types are multiplied by where it votes on a candidate "
+        "that it did not extract itself; 1: no discount (the paper). Tiny members are too easily persuaded.",
     )
     abstention: Literal["ignore", "none"] = Field(
         default="ignore", description="A member that could not answer: not counted, or counted as a vote for no entity."
@@ -131,12 +136,12 @@ class ClassifyConfig(Section):
         ge=0,
         description="Demonstrations of a typing prompt, the most similar ones; null: as many as extraction.",
     )
-    weigh: bool = Field(
+    rescore_disputed: bool = Field(
         default=True,
         description="Whether members of role single-pass are asked how probable each reading is of what they disagree about; "
         "llama.cpp can tell, in this process or as a server. off: a vote counts fully.",
     )
-    mark: Literal["occurrence", "surface"] = Field(
+    ask_per: Literal["occurrence", "surface"] = Field(
         default="occurrence",
         description="Ask about each place of a mention (marked in the sentence) or once per surface.",
     )
@@ -152,6 +157,8 @@ class ClassifyConfig(Section):
 
 class MrcConfig(Section):
     """Members of role mrc: NER as reading comprehension, one question a type (Ye, Tang, Guo, Wu 2024)."""
+
+    former_keys = MappingProxyType({"among": "balance_candidates"})
 
     types_per_call: int = Field(
         default=1,
@@ -173,7 +180,7 @@ class MrcConfig(Section):
         description="Choose them so that each type occurs in one at least and is absent from one at least, as far as k of the "
         "nearest allow; all questions about a text share them.",
     )
-    among: int = Field(
+    balance_candidates: int = Field(
         default=32, ge=1, le=1024, description="balance: how many of the nearest pool sentences they are chosen from."
     )
     lookup: int = Field(

@@ -9,9 +9,9 @@ from yaml.nodes import MappingNode, Node
 
 from el4ner.errors import ConfigError
 
-MOST_BYTES = 2_000_000
-MOST_VALUES = 200_000
-MOST_DEPTH = 40
+MAX_BYTES = 2_000_000
+MAX_VALUES = 200_000
+MAX_DEPTH = 40
 
 
 class _Loader(yaml.SafeLoader):
@@ -33,13 +33,13 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         is_alias, before = self.check_event(yaml.AliasEvent), self._values
         self._depth += 1
-        if self._depth > MOST_DEPTH:
-            raise ConstructorError(None, None, f"nested deeper than {MOST_DEPTH}", None)
+        if self._depth > MAX_DEPTH:
+            raise ConstructorError(None, None, f"nested deeper than {MAX_DEPTH}", None)
         node = super().compose_node(parent, index)
         self._depth -= 1
         self._values += self._sizes.get(node, 0) if is_alias else 1
-        if self._values > MOST_VALUES:
-            raise ConstructorError(None, None, f"over {MOST_VALUES} values", None)
+        if self._values > MAX_VALUES:
+            raise ConstructorError(None, None, f"over {MAX_VALUES} values", None)
         self._sizes[node] = self._values - before
         return node
 
@@ -63,12 +63,12 @@ def read_yaml(path: Path) -> Any:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{path} is no regular file; give the path of a YAML file")
         with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
+            content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {path}: {reason}; give the path of a YAML file") from error
-    if len(content) > MOST_BYTES:
-        raise ConfigError(f"{path} is longer than {MOST_BYTES // 10**6} MB; that is no configuration")
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path} is longer than {MAX_BYTES // 10**6} MB; that is no configuration")
     try:
         loader = _Loader(content.decode("utf-8-sig"))
         try:

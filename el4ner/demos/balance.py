@@ -12,11 +12,11 @@ from el4ner.demos.retrieve import Method, Retrieval, Retriever
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
-Need = tuple[str, bool]
+TypeExample = tuple[str, bool]
 """A type, and whether a sentence with it is wanted or one without."""
 
 
-def balanced(ranked: Sequence[Document], types: Sequence[str], count: int) -> list[int]:
+def choose_balanced(ranked: Sequence[Document], types: Sequence[str], count: int) -> list[int]:
     """Places of the ``count`` sentences to show, in order of rank.
 
     The best is always there. Each further one is the one that shows most of what is not shown yet (a type, or its absence);
@@ -29,7 +29,7 @@ def balanced(ranked: Sequence[Document], types: Sequence[str], count: int) -> li
     """
     offers = [_shown(document, types) for document in ranked]
     chosen: list[int] = []
-    missing: set[Need] = {(name, there) for name in types for there in (True, False)}
+    missing: set[TypeExample] = {(name, there) for name in types for there in (True, False)}
     while len(chosen) < min(count, len(ranked)):
         left = [place for place in range(len(ranked)) if place not in chosen]
         pick = max(left, key=lambda place: (len(offers[place] & missing), -place)) if chosen else 0
@@ -71,12 +71,12 @@ def question_demonstrations(
     if not mrc.balance:
         chosen = ranked(settings.method, count)
     else:
-        nearest = ranked(settings.method, max(count, mrc.among))
+        nearest = ranked(settings.method, max(count, mrc.balance_candidates))
         if settings.method == "span" and not _shows_all(nearest, types):
             # SpanSim ranks no sentence without spans, and those are what shows that a type may be absent.
-            further = ranked("sentence", max(count, mrc.among))
+            further = ranked("sentence", max(count, mrc.balance_candidates))
             nearest += [document for document in further if document not in nearest]
-        chosen = [nearest[place] for place in balanced(nearest, types, count)]
+        chosen = [nearest[place] for place in choose_balanced(nearest, types, count)]
     return _in_order(chosen, settings.order, text)
 
 
@@ -100,6 +100,6 @@ def _shows_all(documents: Sequence[Document], types: Sequence[str]) -> bool:
     return len(shown) == 2 * len(types)
 
 
-def _shown(document: Document, types: Sequence[str]) -> set[Need]:
+def _shown(document: Document, types: Sequence[str]) -> set[TypeExample]:
     there = {entity.type for entity in document.entities or ()}
     return {(name, name in there) for name in types}

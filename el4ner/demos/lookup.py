@@ -10,7 +10,7 @@ from el4ner.text.documents import Document
 from el4ner.text.spans import Entity
 
 
-def looked_up(text: str, sentences: Sequence[Document]) -> list[Entity]:
+def lookup_mentions(text: str, sentences: Sequence[Document]) -> list[Entity]:
     """All places of the sentences' mentions in ``text``, in order.
 
     Of places of one type that lie in one another, the longest counts. A mention that bears two types in the sentences has both.

@@ -40,14 +40,14 @@ def _show(options: argparse.Namespace) -> int:
 
 def _get(options: argparse.Namespace) -> int:
     from el4ner.models.convert import safetensors_folder
-    from el4ner.models.get import bring, get, wanted
+    from el4ner.models.get import get, install_from_path, wanted
 
     if (options.source is None) != (options.name is None) or bool(options.names) == bool(options.source):
         raise ConfigError("give names to get, or --from PATH and --name NAME")
     if options.find_links and not options.find_links.is_dir():
         raise ConfigError(f"--find-links {options.find_links} is no folder; give the folder that holds the wheels")
     if options.source:
-        bring(options.source, options.name, accepted=options.accept_licence, say=_say)
+        install_from_path(options.source, options.name, accepted=options.accept_licence, say=_say)
     entries = wanted(options.names, accepted=options.accept_licence)
     for entry in entries:
         with _progress(entry.name, entry.size) as watch:

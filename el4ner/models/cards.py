@@ -58,10 +58,10 @@ def description(name: str) -> str:
         ]
         lines += [f"wheel: {part.wheel}" for part in entry.file.parts] if entry.file else []
     if record:
-        lines += [f"installed: {store.home(name)}, from {record.source}"]
+        lines += [f"installed: {store.model_folder(name)}, from {record.source}"]
         lines += [f"  {file}: {kept.size} bytes, sha256 {kept.sha256}" for file, kept in record.files.items()]
     elif entry:
-        lines += ["", f"get it with: {command_to_get(entry)}" if entry.file else how_to_bring(entry)]
+        lines += ["", f"get it with: {command_to_get(entry)}" if entry.file else how_to_install(entry)]
     return "\n".join(lines)
 
 
@@ -70,7 +70,7 @@ def command_to_get(entry: Entry) -> str:
     return f"python -m el4ner.models get {entry.name}{_accepting(entry)}"
 
 
-def how_to_bring(entry: Entry) -> str:
+def how_to_install(entry: Entry) -> str:
     """What to do where there is internet, and then here, for a model that no package index carries."""
     terms = f" It comes under the {entry.licence.name} ({entry.licence.terms})." if entry.licence.accept else ""
     return (

@@ -24,7 +24,7 @@ def safetensors_folder(name: str, say: Callable[[str], None] = lambda _: None) -
     Raises:
         ModelError: it cannot be converted, or does not fit on the disk.
     """
-    folder = store.home(name) / store.SAFETENSORS
+    folder = store.model_folder(name) / store.SAFETENSORS
     if (folder / "config.json").is_file():  # folders appear whole
         return folder
     with store.lock(name, say) as work:
@@ -36,7 +36,7 @@ def safetensors_folder(name: str, say: Callable[[str], None] = lambda _: None) -
                 say(f"{name}: writing {folder}")
                 shutil.rmtree(work)
                 (work / store.SAFETENSORS).mkdir(parents=True)
-                convert(store.home(name) / store.MODEL, work / store.SAFETENSORS)
+                convert(store.model_folder(name) / store.MODEL, work / store.SAFETENSORS)
                 store.publish(name, record.source, [store.SAFETENSORS])
         finally:
             shutil.rmtree(work)

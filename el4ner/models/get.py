@@ -9,7 +9,7 @@ from pathlib import Path
 from el4ner.config import is_model_name
 from el4ner.errors import ConfigError, ModelError
 from el4ner.models import store
-from el4ner.models.cards import card, how_to_bring
+from el4ner.models.cards import card, how_to_install
 from el4ner.models.checkpoint import Checkpoint
 from el4ner.models.fetch import fetch
 from el4ner.models.registry import Entry, entry_of, megabytes, registry
@@ -30,7 +30,7 @@ def wanted(names: Sequence[str], *, accepted: bool) -> list[Entry]:
     entries = [entry_of(name) for name in dict.fromkeys(names)]
     for entry in entries:
         if entry.file is None:
-            raise ConfigError(how_to_bring(entry))
+            raise ConfigError(how_to_install(entry))
         _check_licence(entry, accepted)
     return entries
 
@@ -54,11 +54,11 @@ def get(entry: Entry, wheels: Path | None = None, *, say: Say, watch: store.Watc
         target, record = work / store.MODEL, store.installed(entry.name)
         damaged = store.damaged(record) if record else []
         if record and record.sha256 == file.sha256 and not damaged:
-            say(f"{entry.name} is in {store.home(entry.name)} already")
+            say(f"{entry.name} is in {store.model_folder(entry.name)} already")
             return False
         if damaged or not record:
             store.check_ours(entry.name)
-            _salvage(store.home(entry.name) / store.MODEL, target)
+            _salvage(store.model_folder(entry.name) / store.MODEL, target)
             store.forget(entry.name)
         there = min(target.stat().st_size, file.size) if target.exists() else 0
         made = requantised_size(entry.shape) if entry.run_as else 0
@@ -70,7 +70,7 @@ def get(entry: Entry, wheels: Path | None = None, *, say: Say, watch: store.Watc
     return True
 
 
-def bring(path: Path, name: str, *, accepted: bool, say: Say) -> None:
+def install_from_path(path: Path, name: str, *, accepted: bool, say: Say) -> None:
     """Take in a GGUF file or a model folder; files are linked where that is possible, else copied.
 
     Raises:
@@ -85,7 +85,9 @@ def bring(path: Path, name: str, *, accepted: bool, say: Say) -> None:
     files = _folder_files(path, entry, say) if path.is_dir() else {store.MODEL: _gguf(path, entry)}
     with store.lock(name, say) as work, _disk_errors(name):
         if store.installed(name):
-            raise ConfigError(f"{name} is installed already; take another --name, or remove {store.home(name)} first")
+            raise ConfigError(
+                f"{name} is installed already; take another --name, or remove {store.model_folder(name)} first"
+            )
         store.check_ours(name)
         shutil.rmtree(work)
         (work / store.SAFETENSORS).mkdir(parents=True)
@@ -105,7 +107,7 @@ def _finish(name: str, source: str, entry: Entry | None, paths: list[str], say: 
     (work / store.CARD).write_text(card(name, source, entry), encoding="utf-8")
     store.publish(name, source, [*paths, store.CARD])
     shutil.rmtree(work)
-    say(f"{name}: installed in {store.home(name)}; a configuration says model: {name}")
+    say(f"{name}: installed in {store.model_folder(name)}; a configuration says model: {name}")
 
 
 def _check_licence(entry: Entry, accepted: bool) -> None:

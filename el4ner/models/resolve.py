@@ -18,7 +18,7 @@ def file_to_run(model: str) -> Path:
     if not is_model_name(model):
         return Path(model)
     check_installed(model)
-    places = [store.home(model) / name for name in (store.RUN, store.MODEL, store.SAFETENSORS)]
+    places = [store.model_folder(model) / name for name in (store.RUN, store.MODEL, store.SAFETENSORS)]
     return next((place for place in places if place.exists()), places[1])
 
 
@@ -39,7 +39,7 @@ def weights_folder(model: str) -> Path:
 
 def tokenizer_folder(model: str) -> Path:
     """Where the tokenizer of a served model lies, if it is here: nothing is checked, nothing is converted."""
-    return store.home(model) / store.SAFETENSORS if is_model_name(model) else Path(model)
+    return store.model_folder(model) / store.SAFETENSORS if is_model_name(model) else Path(model)
 
 
 def known_entry(model: str) -> Entry | None:

@@ -22,7 +22,7 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Kept:
+class InstalledFile:
     """Size and sha256 that a file must have."""
 
     size: int
@@ -40,7 +40,7 @@ class Installed:
 
     name: str
     source: str
-    files: dict[str, Kept] = field(default_factory=dict)
+    files: dict[str, InstalledFile] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str | None:
@@ -55,7 +55,7 @@ def root() -> Path:
     return Path(named).expanduser().resolve() if named else base / "el4ner" / "models"
 
 
-def home(name: str) -> Path:
+def model_folder(name: str) -> Path:
     """The folder of one model."""
     return root() / name
 
@@ -66,10 +66,12 @@ def installed(name: str) -> Installed | None:
     Raises:
         ModelError: the record is damaged.
     """
-    path = home(name) / RECORD
+    path = model_folder(name) / RECORD
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Installed(name, str(data["source"]), {str(key): Kept(**kept) for key, kept in data["files"].items()})
+        return Installed(
+            name, str(data["source"]), {str(key): InstalledFile(**kept) for key, kept in data["files"].items()}
+        )
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -94,13 +96,13 @@ def publish(name: str, source: str, paths: Iterable[str]) -> None:
         source: where it came from.
         paths: names inside the work folder.
     """
-    work, place = work_folder(name), home(name)
+    work, place = work_folder(name), model_folder(name)
     place.mkdir(parents=True, exist_ok=True)
     before = installed(name)
     files = dict(before.files) if before else {}
     for top in paths:
         for path in sorted(p for p in [work / top, *(work / top).rglob("*")] if p.is_file()):
-            files[path.relative_to(work).as_posix()] = Kept(
+            files[path.relative_to(work).as_posix()] = InstalledFile(
                 path.stat().st_size, _digest(path, lambda _: None, sync=True)
             )
         (work / top).replace(place / top)
@@ -114,22 +116,26 @@ def check_ours(name: str) -> None:
         ModelError: the model's folder has no record, and holds what no cut installation leaves.
     """
     ours = {RECORD, MODEL, RUN, SAFETENSORS, CARD}
-    if not (home(name) / RECORD).exists() and home(name).exists() and {p.name for p in home(name).iterdir()} - ours:
-        raise ModelError(f"{home(name)} is there, but not from el4ner; move it away, or give its path as model")
+    if (
+        not (model_folder(name) / RECORD).exists()
+        and model_folder(name).exists()
+        and {p.name for p in model_folder(name).iterdir()} - ours
+    ):
+        raise ModelError(f"{model_folder(name)} is there, but not from el4ner; move it away, or give its path as model")
 
 
 def forget(name: str) -> None:
     """Take away what is installed under a name; the record first, so that a cut leaves no half of it."""
-    (home(name) / RECORD).unlink(missing_ok=True)
-    if home(name).is_dir():
-        shutil.rmtree(home(name))
+    (model_folder(name) / RECORD).unlink(missing_ok=True)
+    if model_folder(name).is_dir():
+        shutil.rmtree(model_folder(name))
 
 
 def damaged(record: Installed, watch: Watch = lambda _: None) -> list[Path]:
     """The files of an installed model that are missing or not what they were."""
-    place = home(record.name)
+    place = model_folder(record.name)
 
-    def is_whole(path: Path, kept: Kept) -> bool:
+    def is_whole(path: Path, kept: InstalledFile) -> bool:
         return path.is_file() and path.stat().st_size == kept.size and sha256_of(path, watch) == kept.sha256
 
     return [place / name for name, kept in record.files.items() if not is_whole(place / name, kept)]
@@ -191,4 +197,4 @@ def _write_record(record: Installed) -> None:
     temporary = work_folder(record.name) / RECORD
     temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     _digest(temporary, lambda _: None, sync=True)
-    temporary.replace(home(record.name) / RECORD)
+    temporary.replace(model_folder(record.name) / RECORD)

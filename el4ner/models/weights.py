@@ -7,7 +7,7 @@ from typing import Any
 
 from el4ner.errors import ModelError
 
-NOTE = "el4ner-tuned.json"
+TUNING_RECORD_FILE = "el4ner-tuned.json"
 """What training notes of itself beside the weights; no answer depends on it."""
 
 
@@ -47,7 +47,7 @@ def hash_folder(folder: Path) -> str:
     """The sha256 (hex) over names and contents of a model folder's weights, configuration and tokenizer."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in {".safetensors", ".json", ".jinja", ".txt", ".model"} and path.name != NOTE:
+        if path.suffix in {".safetensors", ".json", ".jinja", ".txt", ".model"} and path.name != TUNING_RECORD_FILE:
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -75,12 +75,12 @@ class ChatTemplate:
         Raises:
             TemplateError: the template refuses the conversation.
         """
-        taken = messages if self.takes_system else merged(messages)
+        taken = messages if self.supports_system_role else merge_system_message(messages)
         written = self._render([{"role": m.role, "content": m.content} for m in taken], not answered)
         return written if answered else written + self._lead
 
     @cached_property
-    def takes_system(self) -> bool:
+    def supports_system_role(self) -> bool:
         """Whether a system message reaches the model; if not, its text goes to the head of the first user message."""
         if self.plain:
             return True
@@ -155,7 +155,7 @@ def _turns(**contents: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content} for role, content in contents.items()]
 
 
-def merged(messages: Sequence[Message]) -> Sequence[Message]:
+def merge_system_message(messages: Sequence[Message]) -> Sequence[Message]:
     """A conversation for a model without a system role: with its system message at the head of the first user message."""
     if len(messages) < 2 or messages[0].role != "system":
         return messages
@@ -163,4 +163,4 @@ def merged(messages: Sequence[Message]) -> Sequence[Message]:
     return [Message(first.role, f"{system.content}\n\n{first.content}"), *rest]
 
 
-__all__ = ["PLAIN_END", "ChatTemplate", "merged"]
+__all__ = ["PLAIN_END", "ChatTemplate", "merge_system_message"]

@@ -51,13 +51,13 @@ class Marking:
         """What the types are called."""
         return tuple(label.word(language) for label in self._labels)
 
-    def ask(self, language: Language, text: str, shown: Sequence[Document]) -> tuple[Message, ...]:
+    def ask(self, language: Language, text: str, demonstrations: Sequence[Document]) -> tuple[Message, ...]:
         """Messages that ask for the mentions of ``text``, after one solved turn for each demonstration."""
         labels = [{"word": label.word(language), "definition": label.definition(language)} for label in self._labels]
         system = Message("system", self._templates.render(f"{language}/mark.system", labels=labels))
         turns = [
             message
-            for document in shown
+            for document in demonstrations
             for message in (self._user(language, document.text), Message("assistant", self.answer(language, document)))
         ]
         return (system, *turns, self._user(language, text))
@@ -90,7 +90,7 @@ class Marking:
         return found
 
     def _user(self, language: Language, text: str) -> Message:
-        return Message("user", self._templates.render_known(f"{language}/mark.user", text=text))
+        return Message("user", self._templates.render_cached(f"{language}/mark.user", text=text))
 
 
 def marking_styles() -> list[str]:

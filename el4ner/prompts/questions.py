@@ -93,11 +93,13 @@ class Questions:
         """Version, style and a hash of the template files: part of each request's key."""
         return f"mrc-{VERSION}/{self.style}@{self._templates.hash}"
 
-    def ask(self, language: Language, text: str, group: Group, shown: Sequence[Document]) -> tuple[Message, ...]:
+    def ask(
+        self, language: Language, text: str, group: Group, demonstrations: Sequence[Document]
+    ) -> tuple[Message, ...]:
         """Messages that ask which mentions of a group's types are in ``text``, after labelled demonstrations."""
         labels = [self._described(label, language) for label in self._labels.values()]
         common = {"joint": self._joint, "none_word": self._none_word(language)}
-        examples = [{"text": document.text, "lines": self._lines(language, document)} for document in shown]
+        examples = [{"text": document.text, "lines": self._lines(language, document)} for document in demonstrations]
         asked = [self._described(self._labels[name], language) for name in group]
         system = self._render("system", language, labels=labels, **common)
         user = self._render("user", language, examples=examples, text=text, asked=asked, **common)

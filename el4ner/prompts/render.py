@@ -13,7 +13,7 @@ from el4ner.errors import ConfigError
 from el4ner.prompts.copying import write_copy
 from el4ner.prompts.formats import AnswerFormat
 from el4ner.prompts.messages import Message
-from el4ner.prompts.styles import REMEMBERED, TEMPLATES, style_names, style_of
+from el4ner.prompts.styles import CACHED_TEMPLATES, TEMPLATES, style_names, style_of
 from el4ner.text.candidates import words
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
@@ -63,7 +63,7 @@ class Prompts:
         """What the models call a candidate that is no entity."""
         return self._none_words.get(self.words(language), "none")
 
-    def truth(self, language: Language) -> tuple[str, str]:
+    def true_false_words(self, language: Language) -> tuple[str, str]:
         """The two answers of the verification: true, false."""
         return _TRUTH[self.words(language)]
 
@@ -85,8 +85,8 @@ class Prompts:
         """Messages that ask for the mentions of ``text``, after one solved turn for each demonstration."""
         turns = [
             turn
-            for shown in demonstrations
-            for turn in self.extract_turn(language, shown.text, _spans(shown), answer_format)
+            for demonstration in demonstrations
+            for turn in self.extract_turn(language, demonstration.text, _spans(demonstration), answer_format)
         ]
         question = self._user("extract", language, text=text)
         return (*self._system("extract", language, format=answer_format.name), *turns, question)
@@ -103,7 +103,9 @@ class Prompts:
     ) -> tuple[Message, ...]:
         """Messages that ask for the type of one candidate; a demonstration is a text with an entity, or a span that is none."""
         turns = [
-            turn for shown, candidate in demonstrations for turn in self.classify_turn(language, shown.text, candidate)
+            turn
+            for demonstration, candidate in demonstrations
+            for turn in self.classify_turn(language, demonstration.text, candidate)
         ]
         return (*self._system("classify", language), *turns, self._candidate("classify", language, text, span))
 
@@ -132,7 +134,7 @@ class Prompts:
         )  # fmt: skip
 
     def _user(self, stage: str, language: Language, **values: str) -> Message:
-        return Message("user", self._templates.render_known(self._template(stage, "user", language), **values))
+        return Message("user", self._templates.render_cached(self._template(stage, "user", language), **values))
 
     def _template(self, stage: str, role: str, language: Language) -> str:
         return f"{language if language in self._templates.languages else 'any'}/{stage}.{role}"
@@ -143,7 +145,7 @@ def styles() -> list[str]:
     return style_names(_ROOT)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_TEMPLATES)
 def _excerpt(text: str, span: Span, beside: int = 2) -> str:
     """The marked span with the words (or CJK characters) beside it."""
     before = [word.start for word in words(text[: span.start])][-beside:]

@@ -12,7 +12,7 @@ import jinja2
 from el4ner.errors import ConfigError
 
 TEMPLATES = Path(__file__).parent / "templates"
-REMEMBERED = 1024
+CACHED_TEMPLATES = 1024
 """Texts that a style remembers: questions about the windows in flight."""
 
 
@@ -35,7 +35,7 @@ class Style:
         if name not in style_names(root):
             raise ConfigError(f"unknown prompt_style {name!r}; use one of {', '.join(style_names(root))}")
         self.languages = frozenset(path.name for path in (root / name).iterdir())
-        self._known = lru_cache(maxsize=REMEMBERED)(self._filled)
+        self._known = lru_cache(maxsize=CACHED_TEMPLATES)(self._filled)
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(root / name),
             undefined=jinja2.StrictUndefined,
@@ -51,7 +51,7 @@ class Style:
             digest.update(path.relative_to(self._root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()[:12]
 
-    def render_known(self, template: str, **values: str) -> str:
+    def render_cached(self, template: str, **values: str) -> str:
         """The same as :meth:`render`, remembered for a while: members of one style are asked the same questions."""
         return self._known(template, tuple(values.items()))
 

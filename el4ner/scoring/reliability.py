@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from el4ner.ensemble.calibration import BINS, calibration_error, parted
+from el4ner.combine.calibration import BINS, binned, calibration_error
 from el4ner.scoring.counts import Counts, Labelling
 from el4ner.scoring.labels import TypeSelection
 from el4ner.text.spans import Entity
@@ -60,7 +60,7 @@ def measure(gold: Labelling, scores: Sequence[Scores]) -> Reliability | None:
     right = np.array([is_right for _, is_right in pairs], dtype=np.bool_)
     if not len(pairs) or not ((stated >= 0) & (stated <= 1)).all():
         return None
-    parts = parted(stated, BINS, "width")
+    parts = binned(stated, BINS, "width")
     bands = [
         Band(
             index / BINS,

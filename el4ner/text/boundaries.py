@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 
 from el4ner.text.language import HAN, KANA, is_mark, is_word_char
-from el4ner.text.lines import parting_lines
+from el4ner.text.lines import hard_line_breaks
 
 _STRONG = "。！？；｡"
 _CLOSERS = "\"'”’」』）》】〉)\\]»"
@@ -37,7 +37,7 @@ def sentence_starts(text: str) -> list[int]:
     closing quotes if white space and no lower-case letter follow (for ! ? … a CJK character without white space will do). A
     full stop after an initial (``J.``, ``U.S.``), a common abbreviation, or one such as ``No.`` before a number ends none.
     """
-    wrapped = {at for at, char in enumerate(text) if char == "\n"}.difference(parting_lines(text))
+    wrapped = {at for at, char in enumerate(text) if char == "\n"}.difference(hard_line_breaks(text))
     return [
         m.end() for m in _SENTENCE_END.finditer(text) if 0 < m.end() < len(text) and _ends_sentence(text, m, wrapped)
     ]

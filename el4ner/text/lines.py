@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from el4ner.text.language import columns, is_cjk
 
-LEAST_WIDTH = 40
+MIN_WIDTH = 40
 """Columns of its longest line from which on a paragraph counts as wrapped; lists and addresses are narrower."""
 _OLD_MAC = re.compile(r"\r(?!\n)")
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
@@ -16,16 +16,16 @@ _ITEM = re.compile(r"\s*(?:[^\w\s\"'“‘(（《]|\d+[.)、]|[\w -]{1,24}[:：]
 
 def crosses_lines(text: str, start: int, end: int) -> bool:
     """Whether ``text[start:end]`` goes on over a line end that parts the text."""
-    parting = parting_lines(text)
+    parting = hard_line_breaks(text)
     return bisect_left(parting, start) != bisect_left(parting, end)
 
 
 @lru_cache(maxsize=256)
-def parting_lines(text: str) -> tuple[int, ...]:
+def hard_line_breaks(text: str) -> tuple[int, ...]:
     """Positions of the line feeds that part a text, ascending; of blank lines, the first. A lone carriage return is one as well.
 
     A line end only wraps the text where the next word would not have fitted any more: where it would have made its line longer
-    than the longest one of the paragraph, which is at least ``LEAST_WIDTH`` columns wide. Before a bullet, a number or the name
+    than the longest one of the paragraph, which is at least ``MIN_WIDTH`` columns wide. Before a bullet, a number or the name
     of a field it always parts.
     """
     text = _OLD_MAC.sub("\n", text)
@@ -46,7 +46,7 @@ def _parting(text: str, start: int, end: int) -> list[int]:
     width, at, found = max(widths), start, []
     for line, used, following in zip(lines, widths, lines[1:], strict=False):
         at += len(line)
-        if width < LEAST_WIDTH or _ITEM.match(following) or used + _needed(following) <= width:
+        if width < MIN_WIDTH or _ITEM.match(following) or used + _needed(following) <= width:
             found.append(at)
         at += 1
     return found

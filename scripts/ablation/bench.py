@@ -14,13 +14,13 @@ from el4ner.batch.journal import Journal
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
 from el4ner.demos.retrieve import Retriever
-from el4ner.members.base import Answer, Choice, Member, Message, Request
-from el4ner.members.build import build_members, check_members
-from el4ner.members.meter import Meter
-from el4ner.members.store import AnswerStore
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.base import Answer, Choice, Engine, Message, Request
+from el4ner.engines.build import build_engines, check_engines
+from el4ner.engines.meter import Meter
 from el4ner.pipeline import Pipeline
-from el4ner.stages.asking import Voice
-from el4ner.stages.demonstrations import build_retriever
+from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.retriever import build_retriever
 from el4ner.text.documents import Document
 
 ResultT = TypeVar("ResultT", Answer, Choice)
@@ -39,7 +39,7 @@ async def measure(
     config: Config, variants: Sequence[Variant], gold: Mapping[str, Sequence[Document]], output: Path, cache: bool
 ) -> dict[str, dict[str, Cost]]:
     """Write the predictions of all rows for all gold files; costs by gold file and row."""
-    await check_members(config)
+    await check_engines(config)
     bench = Bench(config, output / "answers.jsonl" if cache else None)
     costs: dict[str, dict[str, Cost]] = {}
     try:
@@ -66,7 +66,7 @@ class Bench:
 
     def __init__(self, config: Config, answers: Path | None) -> None:
         self._store = None if answers is None else AnswerStore(answers)
-        self._members = build_members(config, Meter(), self._store)
+        self._members = build_engines(config, Meter(), self._store)
         self._retrievers: dict[str, Retriever | None] = {}
 
     async def warm_up(self) -> None:
@@ -93,19 +93,19 @@ class Bench:
             self._store.close()
 
     def _pipeline(self, config: Config, tally: Tally) -> Pipeline:
-        voices = tuple(
-            Voice.of(Counted(self._members[member.name], tally), member, config) for member in config.members
+        prompted = tuple(
+            PromptedMember.of(Counted(self._members[member.name], tally), member, config) for member in config.members
         )
         key = config.demonstrations.model_dump_json()
         if key not in self._retrievers:
             self._retrievers[key] = build_retriever(config)
-        return Pipeline(config, voices, self._retrievers[key])
+        return Pipeline(config, prompted, self._retrievers[key])
 
 
 class Counted:
     """A member whose calls are tallied for one row."""
 
-    def __init__(self, member: Member, tally: Tally) -> None:
+    def __init__(self, member: Engine, tally: Tally) -> None:
         self.name = member.name
         self.fingerprint = member.fingerprint
         self._member = member

@@ -12,14 +12,14 @@ from pathlib import Path
 from ablation.scores import write_gold
 from el4ner.batch.journal import PREDICTIONS, Journal, read_predictions
 from el4ner.batch.prediction import Prediction
-from el4ner.combining.job import Job, combine_files
-from el4ner.combining.records import read_candidates
-from el4ner.ensemble.ballots import Candidate
-from el4ner.ensemble.combination import combine
-from el4ner.ensemble.entities import VotedEntity
-from el4ner.ensemble.table import Answers
+from el4ner.combine.job import Job, combine_files
+from el4ner.combine.records import read_candidates
+from el4ner.combine.rules import combine
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity
+from el4ner.vote.entities import VotedEntity
+from el4ner.vote.table import MemberOutputs
+from el4ner.vote.votes import Candidate
 
 
 def derive(what: str, source: Path, gold: Sequence[Document], folder: Path) -> None:
@@ -86,13 +86,13 @@ def _combined(
     return {record.id: record.entities for record in read_predictions(output)}
 
 
-def _own_findings(answered: Sequence[str], candidates: Sequence[Candidate]) -> Answers:
+def _own_findings(answered: Sequence[str], candidates: Sequence[Candidate]) -> MemberOutputs:
     """What each member that answered found and typed itself."""
     found: dict[str, set[Entity]] = {name: set() for name in answered}
     for candidate in candidates:
-        for name, ballot in candidate.ballots.items():
-            if ballot.found and ballot.type is not None:
-                found.setdefault(name, set()).add(Entity(candidate.span.start, candidate.span.end, ballot.type))
+        for name, vote in candidate.votes.items():
+            if vote.found and vote.type is not None:
+                found.setdefault(name, set()).add(Entity(candidate.span.start, candidate.span.end, vote.type))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from el4ner.config import LabelConfig, Language, Section, read_yaml, validate, with_files
+from el4ner.config import LabelConfig, Language, Section, include_files, read_yaml, validate
 
 
 class SetDesign(Section):
@@ -85,4 +85,4 @@ def load_design(path: Path) -> Design:
 
 
 def _with_labels(data: Any, base: Path) -> Any:
-    return with_files(data, base, ["labels"])
+    return include_files(data, base, ["labels"])

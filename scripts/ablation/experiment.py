@@ -29,9 +29,9 @@ from ablation.results import read_results
 from ablation.rows import Row, check_names, rows_of
 from ablation.sets import LabelledSet, read_sets
 from el4ner.config import Config, load_config
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.build import check_engines
 from el4ner.errors import InputError
-from el4ner.members.build import check_members
-from el4ner.members.store import AnswerStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ async def ask(work: Work, output: Path, again: Sequence[str], build: Build) -> N
     cast, pools = Cast(store, build), Pools(work.config.embedder)
     try:
         await _describe(work, output, cast)
-        await check_members(work.config)
+        await check_engines(work.config)
         for number, (labelled, row) in enumerate(work.chosen, 1):
             said = await _compute(labelled, row, output, (cast, pools), matches(row.name, again))
             if said:

@@ -14,8 +14,8 @@ from ablation.rows import Row
 from ablation.sets import LabelledSet, spread
 from ablation.table import rule
 from el4ner.config import Language
-from el4ner.members.base import Member
-from el4ner.members.store import AnswerStore
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.base import Engine
 from el4ner.text.windows import cut_windows
 
 SAMPLE = 20
@@ -61,7 +61,7 @@ class Forecast:
             total[name].add(member.need, len(documents) / len(sample))
         return total
 
-    def _foreseen(self, member: Member, written: str, language: Language, scene: Scene) -> Foreseen:
+    def _foreseen(self, member: Engine, written: str, language: Language, scene: Scene) -> Foreseen:
         density = self._density.setdefault((member.name, language), Density(language))
         return Foreseen(member.name, member.fingerprint, written, scene, self._known, density, self._seen)
 

@@ -5,8 +5,8 @@ import zlib
 from dataclasses import dataclass, field
 
 from el4ner.config import Language
-from el4ner.members.base import Answer, Choice, Request, Usage
-from el4ner.members.store import AnswerStore
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.base import Answer, Choice, Request, Usage
 from el4ner.pipeline import safe_text
 from el4ner.prompts.formats import answer_format
 from el4ner.text.candidates import words

@@ -18,21 +18,21 @@ from el4ner.demos.embed import build_embedder
 from el4ner.demos.index import SpanIndex, gold_spans
 from el4ner.demos.retrieve import Retriever
 from el4ner.demos.weights import SpanWeights, build_weights
-from el4ner.members.base import Answer, Choice, Member, Request
-from el4ner.members.build import build_members
-from el4ner.members.meter import Meter
-from el4ner.members.store import AnswerStore
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.base import Answer, Choice, Engine, Request
+from el4ner.engines.build import build_engines
+from el4ner.engines.meter import Meter
 from el4ner.pipeline import Pipeline
-from el4ner.stages.asking import Voice
+from el4ner.recognisers.base import PromptedMember
 from el4ner.text.documents import Document
 
 ResultT = TypeVar("ResultT", Answer, Choice)
-Build = Callable[[Config, AnswerStore | None], dict[str, Member]]
+Build = Callable[[Config, AnswerStore | None], dict[str, Engine]]
 
 
-def build_members_of(config: Config, store: AnswerStore | None) -> dict[str, Member]:
+def build_engines_of(config: Config, store: AnswerStore | None) -> dict[str, Engine]:
     """The members of a configuration, their answers kept in the store."""
-    return build_members(config, Meter(), store)
+    return build_engines(config, Meter(), store)
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class RowCost:
 class Accounted:
     """A member whose requests are accounted to a row."""
 
-    def __init__(self, member: Member, spent: Spent) -> None:
+    def __init__(self, member: Engine, spent: Spent) -> None:
         self.name = member.name
         self.fingerprint = member.fingerprint
         self._member = member
@@ -109,10 +109,10 @@ class Cast:
         self._store = store
         self._build = build
         self._company = 0
-        self._by_settings: dict[str, Member] = {}
-        self._by_fingerprint: dict[tuple[str, str], Member] = {}
+        self._by_settings: dict[str, Engine] = {}
+        self._by_fingerprint: dict[tuple[str, str], Engine] = {}
 
-    async def members(self, config: Config) -> dict[str, Member]:
+    async def members(self, config: Config) -> dict[str, Engine]:
         """The members of a row by name; weights are loaded at the first request."""
         if len(config.members) != self._company:
             await self.close()
@@ -152,10 +152,10 @@ class Pools:
         return Retriever(settings, pool, index, self._embedder, weights, settings.seed)
 
 
-def pipeline_of(config: Config, members: Mapping[str, Member], retriever: Retriever | None) -> Pipeline:
+def pipeline_of(config: Config, members: Mapping[str, Engine], retriever: Retriever | None) -> Pipeline:
     """The pipeline of a row over members that other rows use as well."""
-    voices = tuple(Voice.of(members[member.name], member, config) for member in config.members)
-    return Pipeline(config, voices, retriever)
+    prompted = tuple(PromptedMember.of(members[member.name], member, config) for member in config.members)
+    return Pipeline(config, prompted, retriever)
 
 
 async def record(

@@ -102,13 +102,13 @@ def on_set(base: Config, members: Sequence[MemberConfig], labelled: LabelledSet)
     config = changed(config, "demonstrations", method="span", k=K)
     config = changed(config, "extract", pre_extract=True, few_shot=True, keep_pre_extracted=False, min_members=1)
     counted = {"rule": "plurality", "combiner": None, "threshold": None, "tie": "none"}
-    config = changed(config, "classify", **counted, trust_unfound=1.0, abstention="ignore")
+    config = changed(config, "classify", **counted, unextracted_vote_discount=1.0, abstention="ignore")
     config = changed(config, "verify", mode="off", member=judge)
     config = changed(config, "batch", candidates=True, quorum=1)
     return validate(Config, config.model_dump(), f"set {labelled.name}")
 
 
-def shown(config: Config, method: str, k: int) -> Config:
+def with_demonstrations(config: Config, method: str, k: int) -> Config:
     """The configuration with other demonstrations; spans are looked for beforehand where they choose them, or are all."""
     config = changed(config, "demonstrations", method=method, k=k)
     return changed(config, "extract", pre_extract=method in ("span", "none"))
@@ -134,14 +134,14 @@ def _alone(config: Config, member: MemberConfig, design: Design) -> list[Row]:
     """A member's own rows: demonstrations first, then answer formats, then other k."""
     own, limit, late = alone(config, member.name), design.limit_of([member.name]), 10 * design.is_limited(member.name)
     first = {
-        ZERO: shown(own, "none", 0),
-        RANDOM: shown(own, "random", K),
-        SENTENCE: shown(own, "sentence", K),
-        SPAN: shown(own, "span", K),
+        ZERO: with_demonstrations(own, "none", 0),
+        RANDOM: with_demonstrations(own, "random", K),
+        SENTENCE: with_demonstrations(own, "sentence", K),
+        SPAN: with_demonstrations(own, "span", K),
     }
     others = [name for name in FORMATS if name != member.answer_format]
-    formats = {f"{SPAN}-{name}": _formatted(shown(own, "span", K), name) for name in others}
-    more = {f"span-{k}": shown(own, "span", k) for k in OTHER_K}
+    formats = {f"{SPAN}-{name}": _formatted(with_demonstrations(own, "span", K), name) for name in others}
+    more = {f"span-{k}": with_demonstrations(own, "span", k) for k in OTHER_K}
     return [
         Row(f"{member.name}/{what}", of_row, limit, phase + late)
         for phase, group in ((0, first), (3, formats), (4, more))
@@ -157,9 +157,9 @@ def _together(config: Config, name: str, members: Sequence[str], design: Design)
         config = changed(config, "verify", member=None)
     limit, late = design.limit_of(members), 10 * (name != ENSEMBLE)
     asked = {
-        SPAN: (1, shown(config, "span", K)),
-        RANDOM: (1, shown(config, "random", K)),
-        SENTENCE: (1, shown(config, "sentence", K)),
+        SPAN: (1, with_demonstrations(config, "span", K)),
+        RANDOM: (1, with_demonstrations(config, "random", K)),
+        SENTENCE: (1, with_demonstrations(config, "sentence", K)),
         **{rule: (1, voted(config, rule)) for rule in VOTES},
         **{mode: (2, changed(config, "verify", mode=mode.removeprefix("verify-"))) for mode in VERIFIED},
     }

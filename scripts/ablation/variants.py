@@ -78,7 +78,7 @@ def of_votes(base: Config) -> dict[str, Config]:
     """Other votes; and full ones where members of role single-pass disagree, in place of weighed ones."""
     rows = {f"vote {rule}": voted(base, rule) for rule in ("plurality", "majority", "probability")}
     if sum(member.role == "single-pass" for member in base.members) > 1:
-        rows["weigh off"] = changed(base, "classify", weigh=False)
+        rows["weigh off"] = changed(base, "classify", rescore_disputed=False)
     return rows
 
 

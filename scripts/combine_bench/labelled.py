@@ -4,11 +4,11 @@ import numpy as np
 
 from combine_bench.overlaid import Overlaid
 from combine_bench.recorded import Recorded
-from el4ner.combining.learning import Labels, learn
-from el4ner.ensemble.calibration import calibration_error
-from el4ner.ensemble.corpus import estimate
-from el4ner.ensemble.decision import decide
-from el4ner.ensemble.table import BoolArray, FloatArray, IntArray, VoteTable
+from el4ner.combine.calibration import calibration_error
+from el4ner.combine.corpus import estimate
+from el4ner.combine.decision import decide
+from el4ner.combine.learning import Labels, learn
+from el4ner.vote.table import BoolArray, FloatArray, IntArray, VoteTable
 
 _SAMPLES = 2000
 
@@ -37,9 +37,11 @@ def splits(table: VoteTable, data: Recorded | Overlaid, labelled: int, n_splits:
         combiner = learn(table, again, Labels(known, right & mine, int(sizes[known].sum())), data.texts).combiner
         learned = combiner.probabilities(table, again, data.texts)
         test = np.flatnonzero(~mine)
-        sure = combiner.cautious(again, learned)
-        for system, (chances, missing) in enumerate([(start.probabilities, 0.0), (sure, combiner.missed)]):
-            kept = decide(table.take(test), chances[test], missing=missing * float(chances[test].sum())).kept
+        sure = combiner.shrink(again, learned)
+        for system, (probabilities, missing) in enumerate([(start.probabilities, 0.0), (sure, combiner.missed)]):
+            kept = decide(
+                table.take(test), probabilities[test], missing=missing * float(probabilities[test].sum())
+            ).kept
             counts[system] += _per_sentence(table.document[test], kept, right[test], np.where(known, 0, sizes))
         n_gold = int(sizes[~known].sum())
         hind.append(_hindsight(table.votes[test], right[test], n_gold))
@@ -72,10 +74,12 @@ def _per_sentence(document: IntArray, kept: BoolArray, right: BoolArray, sizes: 
     return np.stack([tp, np.bincount(document, kept, n), sizes], axis=1)
 
 
-def _least_error(chances: FloatArray) -> float:
+def _least_error(probabilities: FloatArray) -> float:
     """The error that perfectly calibrated probabilities would show, because the candidates are few."""
     rng = np.random.default_rng(0)
-    return float(np.mean([calibration_error(chances, rng.random(len(chances)) < chances) for _ in range(10)]))
+    return float(
+        np.mean([calibration_error(probabilities, rng.random(len(probabilities)) < probabilities) for _ in range(10)])
+    )
 
 
 def _hindsight(votes: BoolArray, right: BoolArray, n_gold: int) -> tuple[float, float]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from el4ner.ensemble.table import Answers
 from el4ner.text.formats import read_labelled
 from el4ner.text.spans import Entity
+from el4ner.vote.table import MemberOutputs
 
 _TEMPTING = re.compile(r"\b[A-Z]\w{2,}\b|\b\w{7,}\b")
 _RETYPED, _TOO_LONG = 0.12, 0.1
@@ -23,7 +23,7 @@ class Overlaid:
 
     texts: list[str]
     gold: list[frozenset[Entity]]
-    rows: list[Answers]
+    rows: list[MemberOutputs]
     members: list[str]
 
 
@@ -40,13 +40,13 @@ def overlay(path: Path, n_documents: int, seed: int) -> Overlaid:
     n_members = int(rng.integers(3, 6))
     skill, greed = rng.normal(0.5, 0.7, n_members), rng.normal(-3.2, 0.6, n_members)
     moods: defaultdict[tuple[str, bool], np.ndarray] = defaultdict(lambda: rng.normal(0, 1, n_members + 1))
-    rows: list[Answers] = []
+    rows: list[MemberOutputs] = []
     for document, entities in zip(documents, gold, strict=True):
         found: dict[str, set[Entity]] = {f"m{member}": set() for member in range(n_members)}
         for entity, real in _things(document.text, entities, types):
             mood = moods[document.text[entity.start : entity.end].casefold(), real]
-            chance = (skill if real else greed) + 1.2 * mood[-1] + 0.6 * mood[:-1] + rng.normal(0, 0.7)
-            for member in np.flatnonzero(rng.random(n_members) < 1 / (1 + np.exp(-chance))):
+            probability = (skill if real else greed) + 1.2 * mood[-1] + 0.6 * mood[:-1] + rng.normal(0, 0.7)
+            for member in np.flatnonzero(rng.random(n_members) < 1 / (1 + np.exp(-probability))):
                 found[f"m{member}"].add(_slipped(rng, document.text, entity, types))
         rows.append({name: frozenset(mine) for name, mine in found.items()})
     return Overlaid([d.text for d in documents], gold, rows, [f"m{member}" for member in range(n_members)])

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from el4ner.ensemble.table import Answers
 from el4ner.text.align import occurrences
 from el4ner.text.spans import Entity
+from el4ner.vote.table import MemberOutputs
 
 Mentions = Sequence[Sequence[str]]
 
@@ -22,7 +22,7 @@ class Recorded:
     rows: list[dict[str, frozenset[Entity]]]
     settings: list[str]
 
-    def chosen(self, setting: str) -> tuple[list[Answers], list[str]]:
+    def chosen(self, setting: str) -> tuple[list[MemberOutputs], list[str]]:
         """The answers of one setting, or of all (an empty name), and the names of their sets."""
         names = sorted({name for row in self.rows for name in row if name.endswith(setting)})
         return [{name: row[name] for name in names if name in row} for row in self.rows], names

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from el4ner.ensemble.table import BoolArray, FloatArray, IntArray, VoteTable, from_cells
+from el4ner.vote.table import BoolArray, FloatArray, IntArray, VoteTable, from_cells
 
 N_TYPES = 4
 _SLOT = 10
@@ -64,14 +64,14 @@ def make(recipe: Recipe, n_documents: int = 150, seed: int = 0) -> tuple[VoteTab
     document, slot, real = _things(rng, recipe, n_documents)
     n = len(document)
     kind = rng.integers(N_TYPES, size=n)
-    appeal = rng.normal(0, recipe.difficulty, n) - np.where(real, 0, recipe.lure_appeal)
+    trait = rng.normal(0, recipe.difficulty, n) - np.where(real, 0, recipe.lure_appeal)
     families = np.arange(n_members) if recipe.families is None else np.asarray(recipe.families)
     moods = rng.normal(0, recipe.kinship if recipe.families is not None else 0.0, (n, families.max() + 1))
     usual = rng.integers(1, 4, size=(n, families.max() + 1))  # the slip that a family makes with a mention
     found = []
     for member in range(n_members):
-        chance = _logit(recipe.recall[member]) + appeal + moods[:, families[member]]
-        noticed = np.flatnonzero(rng.random(n) < 1 / (1 + np.exp(-chance)))
+        probability = _logit(recipe.recall[member]) + trait + moods[:, families[member]]
+        noticed = np.flatnonzero(rng.random(n) < 1 / (1 + np.exp(-probability)))
         own = np.where(rng.random(n) < 0.5, usual[:, families[member]], rng.integers(1, 4, size=n))
         slip = np.where(rng.random(n) < recipe.slips[member], own, 0)[noticed]
         found.append(_cells(document[noticed], slot[noticed], kind[noticed], slip, member))
@@ -82,8 +82,8 @@ def make(recipe: Recipe, n_documents: int = 150, seed: int = 0) -> tuple[VoteTab
     names = tuple(f"m{index}" for index in range(n_members))
     answered = np.ones((n_documents, n_members), dtype=np.bool_)
     cells = np.concatenate(found)
-    chances = _stated(rng, cells, gold, recipe.candour) if recipe.candour else None
-    table = from_cells(cells, answered, names, tuple("ABCD"), chances)
+    probabilities = _stated(rng, cells, gold, recipe.candour) if recipe.candour else None
+    table = from_cells(cells, answered, names, tuple("ABCD"), probabilities)
     return table, _among(table, gold), len(np.unique(gold, axis=0))
 
 

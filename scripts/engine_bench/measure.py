@@ -17,17 +17,17 @@ from pipeline_bench.members import Recording
 from el4ner.batch.merge import Outcome
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.base import Answer, Choice, Engine, Message, Request
+from el4ner.engines.build import build_engines
+from el4ner.engines.cache import CachedEngine
+from el4ner.engines.meter import Meter
 from el4ner.errors import El4nerError
-from el4ner.members.base import Answer, Choice, Member, Message, Request
-from el4ner.members.build import build_members
-from el4ner.members.cache import CachedMember
-from el4ner.members.meter import Meter
-from el4ner.members.store import AnswerStore
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.grammar import ListForm
+from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.retriever import build_retriever
 from el4ner.scoring.counts import micro, strict_counts
-from el4ner.stages.asking import Voice
-from el4ner.stages.demonstrations import build_retriever
 from el4ner.text.spans import Entity
 from engine_bench.setting import Setting
 from engine_bench.vllm import vllm_server
@@ -53,12 +53,12 @@ def _engine(setting: Setting, engine: str) -> tuple[Config, AbstractContextManag
     return vllm_server(setting) if engine == "vllm" else (setting.config(model=setting.model), nullcontext())
 
 
-def _member(setting: Setting, engine: str, config: Config, store: AnswerStore) -> Member:
+def _member(setting: Setting, engine: str, config: Config, store: AnswerStore) -> Engine:
     if engine != "transformers":
-        return build_members(config, Meter(), store)["model"]
+        return build_engines(config, Meter(), store)["model"]
     from engine_bench.plain import PlainMember
 
-    return CachedMember(PlainMember("model", setting.folder), store)
+    return CachedEngine(PlainMember("model", setting.folder), store)
 
 
 async def _figures(setting: Setting, engine: str, config: Config) -> dict[str, Any]:
@@ -81,7 +81,7 @@ async def _figures(setting: Setting, engine: str, config: Config) -> dict[str, A
     return figures
 
 
-async def _replayed(member: Member, requests: Sequence[Request], at_once: int) -> dict[str, Any]:
+async def _replayed(member: Engine, requests: Sequence[Request], at_once: int) -> dict[str, Any]:
     slots = asyncio.Semaphore(at_once)
 
     async def answer(request: Request) -> Answer | Choice | El4nerError:
@@ -107,7 +107,7 @@ def _tokens(answers: Sequence[Answer | Choice | El4nerError]) -> dict[str, Any]:
     }
 
 
-async def _first_token(member: Member) -> dict[str, float]:
+async def _first_token(member: Engine) -> dict[str, float]:
     """Median seconds to one token after about 300 tokens that no other prompt begins with; the first call loads the model."""
     seconds = []
     for number in range(FIRST_TOKENS + 1):
@@ -118,8 +118,8 @@ async def _first_token(member: Member) -> dict[str, float]:
     return {"first_s": statistics.median(seconds[1:])}
 
 
-async def _scored(config: Config, setting: Setting, member: Member) -> dict[str, float]:
-    pipeline = Pipeline(config, (Voice.of(member, config.members[0], config),), build_retriever(config))
+async def _scored(config: Config, setting: Setting, member: Engine) -> dict[str, float]:
+    pipeline = Pipeline(config, (PromptedMember.of(member, config.members[0], config),), build_retriever(config))
     outcomes: list[Outcome] = []
     await Runner(pipeline, config).run(iter(setting.gold), lambda _, outcome: outcomes.append(outcome))
     found = [
@@ -130,7 +130,7 @@ async def _scored(config: Config, setting: Setting, member: Member) -> dict[str,
     return {"f1": micro(strict_counts(gold, found)).f1}
 
 
-async def _ask(member: Member, request: Request) -> Answer | Choice:
+async def _ask(member: Engine, request: Request) -> Answer | Choice:
     return await (member.choose(request) if request.choices else member.generate(request))
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from el4ner.learn.encode import special_tokens, template_of
-from el4ner.learn.models import load_tokenizer, load_weights
-from el4ner.members.base import Answer, Choice, Message, Request, Usage
-from el4ner.members.neutralise import neutralise
+from el4ner.engines.base import Answer, Choice, Message, Request, Usage
+from el4ner.engines.special_tokens import escape_special_tokens
 from el4ner.models.weights import check_model_folder, hash_folder
+from el4ner.train.encode import special_tokens, template_of
+from el4ner.train.models import load_tokenizer, load_weights
 
 
 class PlainMember:
@@ -31,7 +31,7 @@ class PlainMember:
         self._tokenizer = load_tokenizer(str(folder))
         self._model = load_weights(str(folder)).eval()
         self._template = template_of(self._tokenizer)
-        self._specials = special_tokens(self._tokenizer)
+        self._special_tokens = special_tokens(self._tokenizer)
         self._free = asyncio.Lock()
 
     async def generate(self, request: Request) -> Answer:
@@ -78,7 +78,10 @@ class PlainMember:
         return float(logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None]).sum())
 
     def _prompt(self, request: Request) -> list[int]:
-        safe = [Message(message.role, neutralise(message.content, self._specials)) for message in request.messages]
+        safe = [
+            Message(message.role, escape_special_tokens(message.content, self._special_tokens))
+            for message in request.messages
+        ]
         return self._ids(self._template.render(safe))
 
     def _ids(self, text: str) -> list[int]:

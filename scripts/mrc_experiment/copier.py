@@ -7,7 +7,7 @@ from pathlib import Path
 from el4ner.config import DemonstrationConfig, EmbedderConfig
 from el4ner.demos.embed import build_embedder
 from el4ner.demos.index import SpanIndex, gold_spans
-from el4ner.demos.lookup import looked_up
+from el4ner.demos.lookup import lookup_mentions
 from el4ner.demos.pool import unique_texts
 from el4ner.demos.retrieve import Retriever
 from el4ner.demos.weights import build_weights
@@ -24,6 +24,6 @@ def write_copied(train: Sequence[Document], dev: Sequence[Document], k: int, pat
     with path.open("w", encoding="utf-8") as stream:
         for document in dev:
             shown = retriever.retrieve(document.text, [], "zh").demonstrations
-            found = looked_up(document.text, shown)
+            found = lookup_mentions(document.text, shown)
             entities = [{"start": one.start, "end": one.end, "type": one.type} for one in found]
             stream.write(json.dumps({"id": document.id, "status": "ok", "entities": entities}) + "\n")

@@ -104,7 +104,7 @@ def ensemble(run: Run, recipe: Mapping[str, Any], base: Base) -> dict[str, Any]:
         "role": "mrc",
         "model": base.file,
         "prompt_style": recipe.get("prompt_style", "full"),
-        "any_labels": True,  # what a reader does with labels that it never saw is one of the questions
+        "allow_unseen_labels": True,  # what a reader does with labels that it never saw is one of the questions
         **({"adapter": str(run.adapter)} if run.adapter else {}),
     }
     return {
@@ -113,7 +113,7 @@ def ensemble(run: Run, recipe: Mapping[str, Any], base: Base) -> dict[str, Any]:
         "members": [member],
         "pool": {"path": str(run.train) if run.arm.shown != "none" or run.arm.adds else None},
         "demonstrations": _demonstrations(run, recipe),
-        "mrc": _questions(run, recipe) | {"lookup": most_shown(recipe) if run.arm.adds else 0},
+        "mrc": _questions(run, recipe) | {"lookup": max_demonstrations(recipe) if run.arm.adds else 0},
         "extract": {"pre_extract": True, "keep_pre_extracted": run.arm.adds},
         "verify": {"mode": "off"},
         "seed": run.seed,
@@ -141,6 +141,6 @@ def _demonstrations(run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
     return dict(recipe.get("demonstrations", {})) | {"method": run.arm.shown, "seed": run.seed}
 
 
-def most_shown(recipe: Mapping[str, Any]) -> int:
+def max_demonstrations(recipe: Mapping[str, Any]) -> int:
     """How many demonstrations arms show that show any."""
     return DemonstrationConfig(**recipe.get("demonstrations", {})).k

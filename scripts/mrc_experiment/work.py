@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from el4ner import run as run_command
-from el4ner import train as train_command
 from el4ner.errors import El4nerError
 from el4ner.scoring.counts import document_counts
 from el4ner.scoring.labels import TypeSelection
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
+from el4ner.train import __main__ as train_command
 from mrc_experiment.copier import write_copied
-from mrc_experiment.settings import Base, Run, ensemble, most_shown, training, write_yaml
+from mrc_experiment.settings import Base, Run, ensemble, max_demonstrations, training, write_yaml
 from mrc_experiment.tagger import train_tagger, write_predictions
 
 PREDICTIONS = "predictions.jsonl"
@@ -68,7 +68,7 @@ def do(run: Run, recipe: Mapping[str, Any], base: Base, minutes: float, epochs: 
     if run.arm.crf:
         _do_tagger(run)
     elif run.arm.copied:
-        found, k = run.folder / "found" / PREDICTIONS, most_shown(recipe)
+        found, k = run.folder / "found" / PREDICTIONS, max_demonstrations(recipe)
         _timed(run, "found_s", lambda: write_copied(_labelled(run.train), _labelled(run.dev), k, found))
     else:
         _do_reader(run, recipe, base, minutes, epochs)

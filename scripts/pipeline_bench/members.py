@@ -4,19 +4,19 @@ import math
 import re
 
 from el4ner.config import Config, MemberConfig
+from el4ner.engines.base import Answer, Choice, Engine, Request
+from el4ner.engines.cache import CachedEngine
+from el4ner.engines.gguf import GgufEngine
+from el4ner.engines.http import HttpEngine
+from el4ner.engines.llamacpp_server import SLOTS
+from el4ner.engines.meter import Meter, MeteredEngine
+from el4ner.engines.scheduler import RoundRobinScheduler
 from el4ner.errors import ConfigError
-from el4ner.members.base import Answer, Choice, Member, Request
-from el4ner.members.cache import CachedMember
-from el4ner.members.gguf import GgufMember
-from el4ner.members.http import HttpMember
-from el4ner.members.llamacpp_server import SLOTS
-from el4ner.members.meter import Meter, MeteredMember
-from el4ner.members.turns import Turns
 from el4ner.models.resolve import file_to_run
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.copying import write_copy, write_typed_copy
-from el4ner.stages.asking import Voice
-from el4ner.stages.demonstrations import build_retriever
+from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.retriever import build_retriever
 from el4ner.text.spans import Span
 
 NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")
@@ -25,7 +25,7 @@ NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")
 class Recording:
     """A member that remembers every request that it answered, and the answer."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Engine) -> None:
         self.name = member.name
         self.fingerprint = member.fingerprint
         self.heard: list[tuple[Request, Answer | Choice]] = []
@@ -77,30 +77,30 @@ class Instant:
         """Nothing is held."""
 
 
-def bare_members(config: Config) -> dict[str, Member]:
+def bare_members(config: Config) -> dict[str, Engine]:
     """The members without cache and meter; those in this process take turns with the cores, as in a run.
 
     Raises:
         ConfigError: one is not installed, or its engine computes nothing.
         ModelError: a model cannot be used.
     """
-    turns = Turns(SLOTS)
-    return {settings.name: _bare(settings, config, turns) for settings in config.members}
+    scheduler = RoundRobinScheduler(SLOTS)
+    return {settings.name: _bare(settings, config, scheduler) for settings in config.members}
 
 
-def _bare(settings: MemberConfig, config: Config, turns: Turns) -> Member:
+def _bare(settings: MemberConfig, config: Config, scheduler: RoundRobinScheduler) -> Engine:
     if settings.engine == "http":
-        return HttpMember(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
+        return HttpEngine(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
     if settings.engine == "recorded":
         raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and http")
-    return GgufMember(settings.model_copy(update={"model": str(file_to_run(settings.model))}), turns)
+    return GgufEngine(settings.model_copy(update={"model": str(file_to_run(settings.model))}), scheduler)
 
 
-def pipeline_over(config: Config, members: dict[str, Member]) -> Pipeline:
+def pipeline_over(config: Config, members: dict[str, Engine]) -> Pipeline:
     """The pipeline of a configuration over these members, which are put behind cache and meter as in a real run."""
     meter = Meter()
-    voices = tuple(
-        Voice.of(MeteredMember(CachedMember(members[settings.name]), meter), settings, config)
+    prompted = tuple(
+        PromptedMember.of(MeteredEngine(CachedEngine(members[settings.name]), meter), settings, config)
         for settings in config.members
     )
-    return Pipeline(config, voices, build_retriever(config))
+    return Pipeline(config, prompted, build_retriever(config))

@@ -12,7 +12,7 @@ from pathlib import Path
 from el4ner.batch.journal import Journal
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
-from el4ner.members.meter import Meter
+from el4ner.engines.meter import Meter
 from el4ner.pipeline import Pipeline, build_pipeline
 from el4ner.text.formats import read_documents
 from pipeline_bench.members import Instant, pipeline_over

@@ -8,8 +8,8 @@ from pathlib import Path
 from el4ner.batch.merge import Outcome
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
+from el4ner.engines.base import Answer, Choice, Engine, Request
 from el4ner.errors import InputError
-from el4ner.members.base import Answer, Choice, Member, Request
 from el4ner.pipeline import Pipeline
 from el4ner.text.boundaries import sentence_starts
 from el4ner.text.documents import Document
@@ -51,7 +51,7 @@ async def throughput(config: Config, count: int) -> dict[str, float]:
     }
 
 
-async def replay(member: Member, heard: Sequence[Heard]) -> tuple[dict[str, float], int]:
+async def replay(member: Engine, heard: Sequence[Heard]) -> tuple[dict[str, float], int]:
     """Seconds to ask one request after the other, by kind, and how many answers are those of before."""
     if heard:
         await ask(member, heard[0][0])
@@ -71,7 +71,7 @@ def kind(request: Request) -> str:
     return "choices" if request.choices else "texts"
 
 
-async def ask(member: Member, request: Request) -> Answer | Choice:
+async def ask(member: Engine, request: Request) -> Answer | Choice:
     """The answer to a request of either kind."""
     return await (member.choose(request) if request.choices else member.generate(request))
 

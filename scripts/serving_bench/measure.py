@@ -13,11 +13,11 @@ from pipeline_bench.members import Recording, pipeline_over
 from el4ner.batch.merge import Outcome
 from el4ner.batch.runner import Runner
 from el4ner.config import Config, MemberConfig
+from el4ner.engines.api_keys import api_key
+from el4ner.engines.http import HttpEngine
+from el4ner.engines.metrics import PATH, ServerCounts
+from el4ner.engines.servers.connect import split_endpoint
 from el4ner.errors import MemberError
-from el4ner.members.http import HttpMember
-from el4ner.members.keys import api_key
-from el4ner.members.metrics import PATH, ServerCounts
-from el4ner.members.servers.opening import split_endpoint
 from el4ner.pipeline import Pipeline
 from el4ner.text.documents import Document
 
@@ -144,8 +144,8 @@ async def counted(config: Config) -> list[ServerCounts]:
         return [ServerCounts.read((await client.get(url + PATH)).text) for url in urls]
 
 
-def _member(settings: MemberConfig, config: Config) -> HttpMember:
-    return HttpMember(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
+def _member(settings: MemberConfig, config: Config) -> HttpEngine:
+    return HttpEngine(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
 
 
 async def _post(client: httpx.AsyncClient, url: str, key: str | None, body: bytes) -> int:

@@ -10,7 +10,7 @@ import yaml
 
 from el4ner.config import Config, load_config
 from el4ner.errors import ModelError
-from el4ner.serving.control import start, stop
+from el4ner.serve.control import start, stop
 
 WITHOUT_CACHE = "--no-enable-prefix-caching"
 

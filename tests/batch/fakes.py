@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from el4ner.config import Config, parse_config
-from el4ner.ensemble.entities import VotedEntity, WindowResult
+from el4ner.engines.base import Usage
 from el4ner.errors import MemberError
-from el4ner.members.base import Usage
 from el4ner.text.documents import Window
+from el4ner.vote.entities import VotedEntity, WindowResult
 
 MEMBERS = ("one", "two", "three")
 

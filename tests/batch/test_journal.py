@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from el4ner.batch.journal import Journal, read_predictions
 from el4ner.batch.prediction import Prediction, parse_line
-from el4ner.ensemble.entities import VotedEntity
 from el4ner.errors import ConfigError, InputError
 from el4ner.text.documents import Document
+from el4ner.vote.entities import VotedEntity
 
 JUDGED = VotedEntity(0, 4, "PER", 0.5, {"one": "PER", "two": None}, {"one": True, "two": False})
 ANNA = Prediction("a", "partial", (JUDGED,), ("Ann\u2028",), ("one",), "why", score_kind="votes")

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from el4ner.batch.merge import Failure, MergeRules, merge, settle
+from el4ner.batch.merge import Failure, MergeRules, merge, resolve_overlaps
 from el4ner.batch.prediction import parse_line
-from el4ner.ensemble.entities import VotedEntity, WindowResult
 from el4ner.errors import AlignmentError
 from el4ner.text.documents import Document, Window
 from el4ner.text.windows import cut_windows
+from el4ner.vote.entities import VotedEntity, WindowResult
 
 from .fakes import FOUND, MEMBERS, FakePipeline
 
@@ -45,21 +45,21 @@ def entity(start, end, kind="PER", votes=3):
 
 def test_overlaps_where_windows_meet_are_settled_by_score_then_length_then_place():
     chain = [entity(0, 6, votes=3), entity(4, 10, votes=2), entity(8, 12, votes=3)]
-    assert settle(chain, RULES) == [chain[0], chain[2]]
-    assert settle([entity(0, 3), entity(2, 9)], RULES) == [entity(2, 9)]
-    assert settle([entity(0, 4), entity(3, 7)], RULES) == [entity(0, 4)]
+    assert resolve_overlaps(chain, RULES) == [chain[0], chain[2]]
+    assert resolve_overlaps([entity(0, 3), entity(2, 9)], RULES) == [entity(2, 9)]
+    assert resolve_overlaps([entity(0, 4), entity(3, 7)], RULES) == [entity(0, 4)]
 
 
 def test_nested_entities_stay_where_they_are_wanted():
     rules = MergeRules(RULES.languages, flatten=False)
     inner, outer = entity(4, 6, "LOC"), entity(0, 9)
-    assert settle([inner, outer, entity(8, 12, votes=1)], rules) == [outer, inner]
+    assert resolve_overlaps([inner, outer, entity(8, 12, votes=1)], rules) == [outer, inner]
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9), st.integers(1, 3)), max_size=25))
 def test_settled_entities_never_overlap_and_each_loser_met_a_winner(places):
     entities = list({(s, s + n): entity(s, s + n, votes=v) for s, n, v in places}.values())
-    kept = settle(entities, RULES)
+    kept = resolve_overlaps(entities, RULES)
     assert all(a.end <= b.start for a, b in pairwise(kept))
     assert all(e in kept or any(e.span.overlaps(k.span) for k in kept) for e in entities)
 

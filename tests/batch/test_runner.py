@@ -5,9 +5,9 @@ import tracemalloc
 import pytest
 
 from el4ner.batch.runner import Runner
-from el4ner.ensemble.entities import WindowResult
 from el4ner.errors import InputError
 from el4ner.text.documents import Document
+from el4ner.vote.entities import WindowResult
 
 from .fakes import MEMBERS, FakePipeline, make_config
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from el4ner.combine import main
-from el4ner.combining.systems import read_system
+from el4ner.combine.__main__ import main
+from el4ner.combine.systems import read_system
 from el4ner.errors import InputError
 from el4ner.text.spans import Entity
 

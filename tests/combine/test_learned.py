@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from el4ner.combine import main
-from el4ner.combining.advise import smallest_set
-from el4ner.combining.job import Result
-from el4ner.combining.learning import Labels, learn
-from el4ner.combining.plots import plot
-from el4ner.ensemble.calibration import calibration_error, risk_coverage
-from el4ner.ensemble.combiner import load_combiner
-from el4ner.ensemble.corpus import estimate
-from el4ner.ensemble.curves import fit_curve
-from el4ner.ensemble.decision import decide
-from el4ner.ensemble.table import VoteTable, tabulate
+from el4ner.combine.__main__ import main
+from el4ner.combine.advice import smallest_set
+from el4ner.combine.calibration import calibration_error, risk_coverage
+from el4ner.combine.combiner import _FORMER_NAMES, load_combiner
+from el4ner.combine.corpus import estimate
+from el4ner.combine.decision import decide
+from el4ner.combine.job import Result
+from el4ner.combine.learning import Labels, learn
+from el4ner.combine.platt import fit_platt
+from el4ner.combine.plots import plot
 from el4ner.errors import InputError
 from el4ner.text.spans import Entity
+from el4ner.vote.table import VoteTable, tabulate
 
 
 def liars(n_documents: int = 80) -> tuple[VoteTable, list[set[Entity]]]:
@@ -45,9 +45,9 @@ def labels_of(table: VoteTable, gold: list[set[Entity]], first: int) -> Labels:
     return Labels(known, table.contains(gold), sum(map(len, gold[:first])))
 
 
-def f1(table: VoteTable, chances: np.ndarray, gold: list[set[Entity]], first: int) -> float:
+def f1(table: VoteTable, probabilities: np.ndarray, gold: list[set[Entity]], first: int) -> float:
     rows = np.flatnonzero(table.document >= first)
-    kept = rows[decide(table.take(rows), chances[rows]).kept]
+    kept = rows[decide(table.take(rows), probabilities[rows]).kept]
     right = table.contains(gold)[kept].sum()
     return float(2 * right / (len(kept) + sum(map(len, gold[first:]))))
 
@@ -79,7 +79,21 @@ def test_a_saved_combiner_says_the_same(tmp_path: Path):
         loaded.estimate(tabulate([], ["good"]))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "model": 3}'])
+def test_a_combiner_of_format_2_is_still_read(tmp_path: Path):
+    table, gold = liars()
+    start = estimate(table)
+    combiner = learn(table, start, labels_of(table, gold, 30)).combiner
+    combiner.save(tmp_path / "c.json")
+    text = (tmp_path / "c.json").read_text(encoding="utf-8").replace('"format": 3', '"format": 2')
+    for former, present in _FORMER_NAMES.items():
+        assert f'"{present}"' in text
+        text = text.replace(f'"{present}"', f'"{former}"')
+    (tmp_path / "c.json").write_text(text, encoding="utf-8")
+    loaded = load_combiner(tmp_path / "c.json")
+    assert loaded.probabilities(table, loaded.estimate(table)) == pytest.approx(combiner.probabilities(table, start))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 3}', '{"format": 2}', '{"format": 1, "model": 3}'])
 def test_what_is_no_combiner_is_refused(tmp_path: Path, content: str):
     (tmp_path / "c.json").write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match="combiner"):
@@ -87,20 +101,20 @@ def test_what_is_no_combiner_is_refused(tmp_path: Path, content: str):
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
-def test_a_curve_keeps_the_order_and_gives_probabilities(pairs: list[tuple[float, bool]]):
-    chances, right = np.array([p for p, _ in pairs]), np.array([r for _, r in pairs])
-    fitted = fit_curve(chances, right)(chances)
+def test_a_platt_scaling_keeps_the_order_and_gives_probabilities(pairs: list[tuple[float, bool]]):
+    probabilities, right = np.array([p for p, _ in pairs]), np.array([r for _, r in pairs])
+    fitted = fit_platt(probabilities, right)(probabilities)
     assert ((fitted >= 0) & (fitted <= 1)).all()
-    assert (np.diff(fitted[np.argsort(chances, kind="stable")]) >= -1e-12).all()
+    assert (np.diff(fitted[np.argsort(probabilities, kind="stable")]) >= -1e-12).all()
 
 
-def test_a_curve_corrects_overconfidence():
+def test_a_platt_scaling_corrects_overconfidence():
     rng = np.random.default_rng(0)
     true = rng.uniform(0.05, 0.95, 4000)
     stated = 1 / (1 + (1 / true - 1) ** 3)
     right = rng.random(4000) < true
     assert calibration_error(stated, right) > 0.1
-    assert calibration_error(fit_curve(stated, right)(stated), right) < 0.03
+    assert calibration_error(fit_platt(stated, right)(stated), right) < 0.03
 
 
 def test_risk_is_the_share_wrong_among_the_surest():
@@ -162,8 +176,8 @@ def test_the_command_learns_reuses_reviews_and_advises(tmp_path: Path, capsys: p
 def result_of(liars_known: int) -> Result:
     """What came of a job over the liars, some of whose documents are labelled."""
     table, gold = liars(40)
-    chances = estimate(table).probabilities
-    return Result(table, chances, decide(table, chances).kept, labels_of(table, gold, liars_known), ())
+    probabilities = estimate(table).probabilities
+    return Result(table, probabilities, decide(table, probabilities).kept, labels_of(table, gold, liars_known), ())
 
 
 def test_plots_are_pictures(tmp_path: Path):
@@ -185,8 +199,8 @@ def test_few_labels_are_not_let_to_decide_alone():
     few = learn(table, start, labels_of(table, gold, 5)).combiner
     many = replace(few, documents=500)
     learned = few.probabilities(table, start)
-    assert np.abs(few.cautious(start, learned) - start.probabilities).mean() < 0.03
-    assert np.abs(many.cautious(start, learned) - learned).mean() < 0.01
+    assert np.abs(few.shrink(start, learned) - start.probabilities).mean() < 0.03
+    assert np.abs(many.shrink(start, learned) - learned).mean() < 0.01
 
 
 def test_each_head_serves_its_kind_of_call():
@@ -195,14 +209,18 @@ def test_each_head_serves_its_kind_of_call():
     start = estimate(table, texts)
     combiner = learn(table, start, labels_of(table, gold, 30), texts).combiner
     assert combiner.corpus is not None
-    alone = combiner.estimate(table)
-    assert alone.corpus_model is None
-    assert len(combiner.probabilities(table, alone, texts)) == len(table)
+    per_document = combiner.estimate(table)
+    assert per_document.corpus_model is None
+    assert len(combiner.probabilities(table, per_document, texts)) == len(table)
     with pytest.raises(InputError, match="--documents PATH"):
-        combiner.probabilities(table, alone)
+        combiner.probabilities(table, per_document)
     assert combiner.estimate(table, texts).corpus_model is not None
-    assert combiner.alone.limits.keys() == {"f1", "precision", "recall"}
-    assert combiner.alone.limits["recall"] < combiner.alone.limits["f1"] < combiner.alone.limits["precision"]
+    assert combiner.per_document.thresholds.keys() == {"f1", "precision", "recall"}
+    assert (
+        combiner.per_document.thresholds["recall"]
+        < combiner.per_document.thresholds["f1"]
+        < combiner.per_document.thresholds["precision"]
+    )
 
 
 def astuple(entity: Entity) -> tuple[int, int, str]:

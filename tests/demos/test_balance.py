@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from el4ner.config import DemonstrationConfig, MrcConfig
-from el4ner.demos.balance import balanced, question_demonstrations
+from el4ner.demos.balance import choose_balanced, question_demonstrations
 from el4ner.demos.retrieve import Retrieval
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity
@@ -45,14 +45,14 @@ class Ranked:
 
 def test_the_best_stays_and_the_others_show_what_is_missing():
     ranked = [holding("PER"), holding("PER"), holding("LOC"), holding(), holding("LOC", "ORG")]
-    assert balanced(ranked, TYPES, 1) == [0]
-    assert balanced(ranked, TYPES, 2) == [0, 4]
-    assert balanced(ranked, TYPES, 3) == [0, 1, 4]
+    assert choose_balanced(ranked, TYPES, 1) == [0]
+    assert choose_balanced(ranked, TYPES, 2) == [0, 4]
+    assert choose_balanced(ranked, TYPES, 3) == [0, 1, 4]
 
 
 def test_without_anything_left_to_show_likeness_decides():
     ranked = [holding("PER", "LOC"), holding(), holding("ORG"), holding("PER")]
-    assert balanced(ranked, ("PER", "LOC"), 3) == [0, 1, 2]
+    assert choose_balanced(ranked, ("PER", "LOC"), 3) == [0, 1, 2]
 
 
 def shown_needs(documents: list[Document]) -> set[tuple[str, bool]]:
@@ -62,7 +62,7 @@ def shown_needs(documents: list[Document]) -> set[tuple[str, bool]]:
 @given(st.lists(st.sets(st.sampled_from(TYPES)), max_size=12), st.integers(0, 14))
 def test_a_type_is_shown_both_ways_wherever_two_sentences_can_do_it(held: list[set[str]], count: int):
     ranked = [holding(*sorted(names)) for names in held]
-    chosen = balanced(ranked, TYPES, count)
+    chosen = choose_balanced(ranked, TYPES, count)
     assert chosen == sorted(set(chosen)) and len(chosen) == min(count, len(ranked))
     assert not ranked or count == 0 or chosen[0] == 0
     if count >= 2 * len(TYPES):

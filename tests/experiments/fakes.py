@@ -20,9 +20,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import ablate  # noqa: E402
 
 from el4ner.config import Config  # noqa: E402
-from el4ner.members.base import Answer, Choice, Member, Request, Usage  # noqa: E402
-from el4ner.members.cache import CachedMember  # noqa: E402
-from el4ner.members.store import AnswerStore  # noqa: E402
+from el4ner.engines.answer_store import AnswerStore  # noqa: E402
+from el4ner.engines.base import Answer, Choice, Engine, Request, Usage  # noqa: E402
+from el4ner.engines.cache import CachedEngine  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
 from el4ner.text.align import occurrences  # noqa: E402
 
@@ -131,11 +131,11 @@ class FakeMember:
         return sum(len(message.content) for message in request.messages) // 4 + 1
 
 
-def builder(asked: list[Request], tick: Callable[[], None] = lambda: None) -> Callable[..., dict[str, Member]]:
+def builder(asked: list[Request], tick: Callable[[], None] = lambda: None) -> Callable[..., dict[str, Engine]]:
     """What builds the members of a row; they note what they are asked."""
 
-    def build(config: Config, store: AnswerStore | None) -> dict[str, Member]:
-        return {m.name: CachedMember(FakeMember(m.name, m.answer_format, asked, tick), store) for m in config.members}
+    def build(config: Config, store: AnswerStore | None) -> dict[str, Engine]:
+        return {m.name: CachedEngine(FakeMember(m.name, m.answer_format, asked, tick), store) for m in config.members}
 
     return build
 

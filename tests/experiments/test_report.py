@@ -131,7 +131,7 @@ def test_all_numbers_come_as_json(finished, capsys):
 
 
 def test_combine_reads_what_is_kept(finished, tmp_path):
-    from el4ner.combine import main
+    from el4ner.combine.__main__ import main
 
     output = output_of(finished) / "pairs"
     shutil.copy(output / "gold.jsonl", tmp_path / "gold.jsonl")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from el4ner.models.__main__ import main
-from el4ner.models.store import home
+from el4ner.models.store import model_folder
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -16,18 +16,18 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 def test_from_get_to_verify(tiny: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     code, out, err = run(capsys, "get", "tiny", "--find-links", str(tiny), "--safetensors")
     assert (code, out) == (0, "")
-    assert f"tiny: installed in {home('tiny')}; a configuration says model: tiny" in err
+    assert f"tiny: installed in {model_folder('tiny')}; a configuration says model: tiny" in err
     code, out, _ = run(capsys, "list")
     marks = {line[2:22].strip(): line[0] for line in out.splitlines()[1:-1]}
     assert (code, marks) == (0, {"tiny": "*", "bound": " ", "far": " "})
     assert run(capsys, "verify") == (0, "tiny: whole (8 files)\n", "")
-    path = home("tiny") / "safetensors" / "config.json"
+    path = model_folder("tiny") / "safetensors" / "config.json"
     path.write_text("{}")
-    (home("tiny") / "run.gguf").unlink()
+    (model_folder("tiny") / "run.gguf").unlink()
     code, out, _ = run(capsys, "verify", "tiny")
     assert code == 1
     assert [line.split(" is damaged")[0] for line in out.splitlines()] == [
-        f"tiny: {home('tiny') / 'run.gguf'}",
+        f"tiny: {model_folder('tiny') / 'run.gguf'}",
         f"tiny: {path}",
     ]
 
@@ -77,7 +77,7 @@ def test_nothing_installed_is_no_fault(models: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_damaged_record_is_told(tiny: Path, capsys: pytest.CaptureFixture[str]):
-    home("tiny").mkdir(parents=True)
-    (home("tiny") / "el4ner-model.json").write_text("{")
+    model_folder("tiny").mkdir(parents=True)
+    (model_folder("tiny") / "el4ner-model.json").write_text("{")
     code, _, err = run(capsys, "verify", "tiny")
     assert code == 2 and "is damaged; remove the folder" in err

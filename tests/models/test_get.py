@@ -12,7 +12,7 @@ import pytest
 
 from el4ner.errors import ConfigError, ModelError
 from el4ner.models import fetch, store
-from el4ner.models.get import bring, get, wanted
+from el4ner.models.get import get, install_from_path, wanted
 from el4ner.models.registry import registry
 from tests.models.conftest import sha, split, write_wheel
 from tests.models.tiny_gguf import write_gguf
@@ -77,7 +77,7 @@ def test_modes_are_the_usual_ones(tiny: Path, models: Path, downloads: list[str]
 def test_what_is_there_is_not_downloaded_again(tiny: Path, downloads: list[str]):
     install(tiny)
     downloads.clear()
-    assert install(tiny) == [f"tiny is in {store.home('tiny')} already"]
+    assert install(tiny) == [f"tiny is in {store.model_folder('tiny')} already"]
     assert downloads == []
 
 
@@ -213,7 +213,7 @@ def test_a_disk_that_fills_up_keeps_what_is_there(
         install(tiny)
     monkeypatch.setattr(fetch, "_copied", real)
     install(tiny)
-    assert (store.home("tiny") / "model.gguf").read_bytes() == gguf_data
+    assert (store.model_folder("tiny") / "model.gguf").read_bytes() == gguf_data
 
 
 def test_two_at_once_get_it_once(tiny: Path, downloads: list[str]):
@@ -246,7 +246,7 @@ def test_all_names_are_looked_at_before_one_is_fetched(tiny: Path):
 
 def brought(path: Path, name: str, *, accepted: bool = False) -> list[str]:
     said: list[str] = []
-    bring(path, name, accepted=accepted, say=said.append)
+    install_from_path(path, name, accepted=accepted, say=said.append)
     return said
 
 
@@ -293,7 +293,7 @@ def test_the_registrys_name_is_for_the_registrys_file(
     (tmp_path / "same.gguf").write_bytes(gguf_data)
     brought(tmp_path / "same.gguf", "tiny")
     assert (models / "tiny" / "run.gguf").is_file()
-    assert install(tiny) == [f"tiny is in {store.home('tiny')} already"]
+    assert install(tiny) == [f"tiny is in {store.model_folder('tiny')} already"]
 
 
 def test_mending_never_writes_into_what_was_brought(

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from el4ner.models.__main__ import main
-from el4ner.models.store import home
+from el4ner.models.store import model_folder
 
 pytestmark = pytest.mark.slow
 NAME = "smollm2-135m"
@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("EL4NER_MODELS", str(tmp_path_factory.mktemp("models")))
         assert main(["get", NAME, "--safetensors"]) == 0
         assert main(["verify", NAME]) == 0
-        yield home(NAME)
+        yield model_folder(NAME)
 
 
 def test_logits_are_those_of_transformers_reading_the_file(place: Path):

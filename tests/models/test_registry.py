@@ -13,7 +13,7 @@ from el4ner.config import load_config
 from el4ner.errors import ConfigError
 from el4ner.models.registry import FILE, entry_of, megabytes, registry
 from tests.models.conftest import entry
-from tests.serving.models import PUBLISHED, tensor_shapes
+from tests.serve.models import PUBLISHED, tensor_shapes
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 IN_WHEELS = ("smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")

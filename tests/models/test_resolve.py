@@ -6,30 +6,30 @@ from typing import Any
 
 import pytest
 
-from el4ner.config import Config, load_config, model_place, parse_config
+from el4ner.config import Config, load_config, locate_model, parse_config
+from el4ner.engines.build import build_engines
+from el4ner.engines.meter import Meter
 from el4ner.errors import ConfigError, ModelError
-from el4ner.learn.config import TrainConfig
-from el4ner.members.build import build_members
-from el4ner.members.meter import Meter
-from el4ner.models.get import bring
+from el4ner.models.get import install_from_path
 from el4ner.models.registry import registry
 from el4ner.models.resolve import file_to_run, weights_folder
-from el4ner.models.store import home
+from el4ner.models.store import model_folder
 from el4ner.models.weights import check_model_folder
-from el4ner.serving.control import make_plan
-from el4ner.serving.memory import Asked, need
-from el4ner.serving.shape import find_model, read_model
-from el4ner.serving.table import plan_text
-from el4ner.train import _with_folder
+from el4ner.serve.control import make_plan
+from el4ner.serve.memory import Workload, need
+from el4ner.serve.shape import find_model, read_model
+from el4ner.serve.table import plan_text
+from el4ner.train.__main__ import _with_folder
+from el4ner.train.config import TrainConfig
 from tests.models.conftest import entry
-from tests.serving.models import PUBLISHED, save_model
+from tests.serve.models import PUBLISHED, save_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 LABELS = [{"name": "PER", "words": {"en": "person"}}]
 
 
 def take(path: Path, name: str) -> None:
-    bring(path, name, accepted=False, say=lambda _: None)
+    install_from_path(path, name, accepted=False, say=lambda _: None)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def installed(tiny: Path, gguf_data: bytes, tmp_path: Path) -> Path:
     """``tiny`` is installed; gives its folder."""
     (tmp_path / "t.gguf").write_bytes(gguf_data)
     take(tmp_path / "t.gguf", "tiny")
-    return home("tiny")
+    return model_folder("tiny")
 
 
 def ensemble(*members: dict[str, Any], base: Path) -> Config:
@@ -93,14 +93,14 @@ def test_in_a_configuration_a_name_is_kept_and_a_path_is_made_absolute(tmp_path:
     assert ensemble(local("./other"), base=tmp_path).members[0].model == str(tmp_path / "other")
     recorded = {"name": "a", "engine": "recorded", "model": "answers.jsonl"}
     assert ensemble(recorded, base=tmp_path).members[0].model == str(tmp_path / "answers.jsonl")
-    assert model_place("bundled:models/own", tmp_path).endswith("bundled/models/own")
+    assert locate_model("bundled:models/own", tmp_path).endswith("bundled/models/own")
 
 
 def test_a_folder_that_was_brought_is_served(tiny: Path, tmp_path: Path, tiny_model: Callable[..., Path]):
     take(tiny_model("qwen3"), "own")
-    assert file_to_run("own") == weights_folder("own") == home("own") / "safetensors"
+    assert file_to_run("own") == weights_folder("own") == model_folder("own") / "safetensors"
     with pytest.raises(ModelError, match=r"member a: .* is a folder, and engine local runs GGUF files"):
-        build_members(ensemble(local("own"), base=tmp_path), Meter())
+        build_engines(ensemble(local("own"), base=tmp_path), Meter())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_folder_that_was_brought_is_served(tiny: Path, tmp_path: Path, tiny_mo
 )
 def test_what_is_missing_is_said_with_the_command_that_gets_it(model: str, said: str, tiny: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=said):
-        build_members(ensemble(local(model), base=tmp_path), Meter())
+        build_engines(ensemble(local(model), base=tmp_path), Meter())
     with pytest.raises(ConfigError, match=said):
         make_plan(ensemble(served(model), base=tmp_path), gpus="8GiB", cpu=False)
     with pytest.raises(ConfigError, match=said):
@@ -144,7 +144,7 @@ def test_a_plan_without_weights_is_the_plan_with_them(found: Any, tmp_path: Path
     for model in (f"/nowhere/{found.folder}", found.name):
         known = find_model(model, sizes_suffice=True)
         assert known.known_as == found.name and known.shape == there.shape
-        for asked in (Asked(2048, 8, 4096, "bfloat16"), Asked(2048, 8, 4096, "bfloat16", fp8=True)):
+        for asked in (Workload(2048, 8, 4096, "bfloat16"), Workload(2048, 8, 4096, "bfloat16", fp8=True)):
             assert need(known, asked) == need(there, asked)
 
 
@@ -160,7 +160,7 @@ def test_a_converted_model_is_planned_as_it_was_before(installed: Path, use_regi
     use_registry(entry("tiny2", file=file | {"parts": list(file["parts"])}, shape=shape))
     known = find_model("tiny2", sizes_suffice=True)
     assert known.shape == there.shape
-    assert need(known, Asked(64, 1, 64, "float16")) == need(there, Asked(64, 1, 64, "float16"))
+    assert need(known, Workload(64, 1, 64, "float16")) == need(there, Workload(64, 1, 64, "float16"))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from el4ner.engines.tuning_record import TuningRecord, write_tuning_record
 from el4ner.errors import ModelError
-from el4ner.members.tuned import Tuned, write_tuned
 from el4ner.models.weights import check_adapter_folder, check_model_folder, hash_folder
 
 
@@ -83,7 +83,7 @@ def test_the_hash_follows_what_changes_answers(folder: Path, name: str):
 def test_the_hash_ignores_the_card_and_the_place(folder: Path, tmp_path_factory: pytest.TempPathFactory):
     before = hash_folder(folder)
     (folder / "README.md").write_text("# a model")
-    write_tuned(folder, Tuned("compact", ("person",)))
+    write_tuning_record(folder, TuningRecord("compact", ("person",)))
     elsewhere = shutil.copytree(folder, tmp_path_factory.mktemp("copies") / "other-name")
     assert hash_folder(folder) == hash_folder(elsewhere) == before
 

@@ -46,7 +46,7 @@ def test_the_sign_that_ends_a_turn_is_the_template_s_own(source, end):
 @pytest.mark.parametrize("source", [GEMMA, FORGETFUL])
 def test_what_a_template_does_not_take_as_system_message_goes_to_the_first_question(source):
     template = ChatTemplate(source, bos="<bos>", eos="</s>")
-    assert not template.takes_system
+    assert not template.supports_system_role
     assert "Rules.\n\nOne" in template.render(TALK)
 
 

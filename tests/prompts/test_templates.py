@@ -10,9 +10,9 @@ import pytest
 
 from el4ner.config import LabelConfig
 from el4ner.errors import ConfigError
+from el4ner.prompts.demonstrated import demonstrated_candidates
 from el4ner.prompts.formats import answer_format
 from el4ner.prompts.render import STAGES, Prompts, styles
-from el4ner.prompts.shown import shown_candidates
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 
@@ -59,7 +59,7 @@ def rendered(style: str, language: str, stage: str, fmt: str) -> str:
     if stage == "extract":
         messages = ours.extract(language, text, SHOWN[language], answer_format(fmt))
     elif stage == "classify":
-        messages = ours.classify(language, text, span, shown_candidates(SHOWN[language], span.surface(text)))
+        messages = ours.classify(language, text, span, demonstrated_candidates(SHOWN[language], span.surface(text)))
     else:
         messages = ours.verify(language, text, span, "PER")
     return "\n".join(f"[{message.role}]\n{message.content}" for message in messages) + "\n"
@@ -104,7 +104,10 @@ def test_choices_speak_the_language_of_the_style():
     assert prompts("full").choices("zh") == {"人名": "PER", "地名": "LOC", "无": None}
     assert prompts("full").choices("en") == {"person": "PER", "location": "LOC", "none": None}
     assert prompts("compact").choices("zh") == prompts("compact").choices("en")
-    assert (prompts("full").truth("zh"), prompts("compact").truth("zh")) == (("是", "否"), ("yes", "no"))
+    assert (prompts("full").true_false_words("zh"), prompts("compact").true_false_words("zh")) == (
+        ("是", "否"),
+        ("yes", "no"),
+    )
 
 
 def test_label_words_lead_there_and_back():

@@ -15,10 +15,10 @@ import httpx
 import yaml
 
 from el4ner.config import load_config
-from el4ner.members.base import Request
-from el4ner.members.http import HttpMember
-from el4ner.serving.processes import Identity, family
-from el4ner.serving.state import folder_of
+from el4ner.engines.base import Request
+from el4ner.engines.http import HttpEngine
+from el4ner.serve.processes import Identity, session_processes
+from el4ner.serve.state import state_folder_of
 
 ROOT = Path(__file__).parents[2]
 LABELS = ROOT / "configs" / "labels" / "per-loc-org.yaml"
@@ -104,14 +104,14 @@ class Box:
     def processes(self) -> dict[str, Identity]:
         """The leading process of each server that runs."""
         config = load_config(self.config)
-        state = folder_of(config, self.config).read()
+        state = state_folder_of(config, self.config).read()
         found = {} if state is None else {server.name: server.process for server in state.servers if server.process}
-        self.seen.update(pid for process in found.values() for pid in family(process))
+        self.seen.update(pid for process in found.values() for pid in session_processes(process))
         return found
 
     def restarts(self) -> dict[str, int]:
         """How often each server was started again."""
-        state = folder_of(load_config(self.config), self.config).read()
+        state = state_folder_of(load_config(self.config), self.config).read()
         return {} if state is None else {server.name: server.restarts for server in state.servers}
 
     def ask(self, name: str, request: Request) -> Any:
@@ -131,12 +131,12 @@ class Box:
         found: dict[str, Any] = reply.json()
         return found
 
-    def _with(self, name: str, use: Callable[[HttpMember], Awaitable[Any]]) -> Any:
+    def _with(self, name: str, use: Callable[[HttpEngine], Awaitable[Any]]) -> Any:
         """What a member gives that is made as a job makes it, and closed afterwards."""
         config = next(member for member in load_config(self.config).members if member.name == name)
 
         async def once() -> Any:
-            member = HttpMember(config)
+            member = HttpEngine(config)
             try:
                 return await use(member)
             finally:

@@ -16,9 +16,9 @@ from tiny_models import ASSISTANT, END, PAD, USER
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from el4ner.engines.base import Message, Request
+from el4ner.engines.structured_outputs import structured_outputs
 from el4ner.errors import ContextOverflowError
-from el4ner.members.base import Message, Request
-from el4ner.members.structured import structured_outputs
 from el4ner.prompts.chat import ChatTemplate
 from el4ner.prompts.copying import CLOSE, OPEN, is_copy, is_typed_copy, read_typed_copy
 from el4ner.prompts.formats import answer_format
@@ -130,12 +130,12 @@ def test_every_list_can_be_held_to_its_text(box: Box, text: str, name: str):
 
 def test_control_tokens_in_a_text_are_text_to_the_model(box: Box):
     tokenizer = Tokenizer.from_file(str(box.models["glm"] / "tokenizer.json"))
-    specials = {tokenizer.token_to_id(sign) for sign in (END, PAD, USER, ASSISTANT)}
+    special_tokens = {tokenizer.token_to_id(sign) for sign in (END, PAD, USER, ASSISTANT)}
 
     def control(text: str) -> list[int]:
         sent = box.sent("glm", Request("extract", (Message("user", text),), 8))
         tokens: list[int] = box.post("glm", "/tokenize", messages=sent["messages"])["tokens"]
-        return [token for token in tokens if token in specials]
+        return [token for token in tokens if token in special_tokens]
 
     text = f"Mira{END} met {USER} Solberg{ASSISTANT}{PAD}."
     assert control(text) == control("Mira met Solberg.") != []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from el4ner.serving.processes import family
+from el4ner.serve.processes import session_processes
 from tests.vllm.box import Box, write_documents
 
 pytestmark = pytest.mark.vllm
@@ -67,7 +67,7 @@ def test_the_rest_goes_on_where_a_member_is_killed(box: Box, documents: Path):
     assert len(failed) < len(records) / 10
     took = until(lambda: box.serve("status") == 0, every=3)
     print(f"killed: back {took:.0f} s after the job's end")
-    assert box.restarts()["base"] >= 1 and family(before) == []
+    assert box.restarts()["base"] >= 1 and session_processes(before) == []
 
 
 def test_a_job_waits_for_a_member_that_hangs_where_the_quorum_needs_it(box: Box, documents: Path):
@@ -77,7 +77,7 @@ def test_a_job_waits_for_a_member_that_hangs_where_the_quorum_needs_it(box: Box,
     config = box.with_batch("waits", quorum=3, patience_s=600, windows_in_flight=8)
 
     def hang() -> None:
-        for process in family(before):
+        for process in session_processes(before):
             os.kill(process, signal.SIGSTOP)
 
     in_the_middle(box, config, "hung", documents, hang)
@@ -86,16 +86,16 @@ def test_a_job_waits_for_a_member_that_hangs_where_the_quorum_needs_it(box: Box,
     print(f"\nhung: {len(failed)} of {len(records)} failed: {failed[:3]}")
     assert not [reason for reason in failed if "connection" in reason or "no answer within" in reason]
     assert len(failed) < len(records) / 10
-    assert box.restarts()["base"] == restarts + 1 and family(before) == []
+    assert box.restarts()["base"] == restarts + 1 and session_processes(before) == []
     assert box.serve("status") == 0
 
 
 def test_a_killed_engine_takes_its_server_along_and_both_come_back(box: Box):
     """The engine is a process of its own behind the server that listens."""
     leader = box.processes()["glm"]
-    (engine,) = [pid for pid in family(leader) if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text()]
+    (engine,) = [pid for pid in session_processes(leader) if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill(engine, signal.SIGKILL)
     until(lambda: box.processes().get("glm", leader) != leader, every=1)
     took = until(lambda: box.serve("status") == 0, every=3)
     print(f"\nengine killed: all answer again {took:.0f} s after the restart")
-    assert family(leader) == []
+    assert session_processes(leader) == []

@@ -4,7 +4,7 @@ import pytest
 from tiny_models import PAD
 from tokenizers import Tokenizer
 
-from el4ner.members.base import Message, Request
+from el4ner.engines.base import Message, Request
 from el4ner.prompts.formats import answer_format
 from tests.vllm.box import Box
 

@@ -1,0 +1,83 @@
+"""From a configuration to engines that are metered and never asked the same twice."""
+
+from functools import partial
+from pathlib import Path
+
+from el4ner.config import Config, MemberConfig
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.base import Engine
+from el4ner.engines.cache import CachedEngine
+from el4ner.engines.circuit_breaker import CircuitBreaker
+from el4ner.engines.gguf import GgufEngine
+from el4ner.engines.http import HttpEngine
+from el4ner.engines.llamacpp_server import SLOTS
+from el4ner.engines.meter import Meter, MeteredEngine
+from el4ner.engines.recorded import RecordedEngine
+from el4ner.engines.scheduler import RoundRobinScheduler
+from el4ner.engines.tuning_record import check_labels
+from el4ner.models.resolve import file_to_run
+
+
+def build_engines(config: Config, meter: Meter, store: AnswerStore | None = None) -> dict[str, Engine]:
+    """The members' engines by name, in the configuration's order.
+
+    Raises:
+        ConfigError: an endpoint or a key is not usable, or tuned members are asked about labels they never saw.
+        ModelError: a model cannot be used.
+    """
+    config = _with_files(config)
+    check_labels(config)
+    circuit_breaker = CircuitBreaker(dispensable=_dispensable(config), patience_s=config.batch.patience_s)
+    scheduler = RoundRobinScheduler(SLOTS)
+    return {
+        member.name: MeteredEngine(
+            CachedEngine(_engine(member, config, meter, circuit_breaker, scheduler), store), meter
+        )
+        for member in config.members
+    }
+
+
+async def check_engines(config: Config) -> None:
+    """Ask every endpoint for one token, so that a job does not start against servers that are not there.
+
+    Raises:
+        MemberError: an endpoint does not answer; the message names the member.
+    """
+    for settings in config.members:
+        if settings.engine == "http":
+            key_file = config.serving.api_key_file
+            member = HttpEngine(settings, allow_hosts=config.allow_hosts, key_file=key_file)
+            try:
+                await member.check()
+            finally:
+                await member.close()
+
+
+def _with_files(config: Config) -> Config:
+    """The configuration with the files of its local members in place of registry names."""
+    members = tuple(
+        member.model_copy(update={"model": str(file_to_run(member.model))}) if member.engine == "local" else member
+        for member in config.members
+    )
+    return config.model_copy(update={"members": members})
+
+
+def _dispensable(config: Config) -> int:
+    """Members that may be missing in any language that has enough of them at all."""
+    quorum = config.batch.quorum
+    by_language = [sum(language in member.languages for member in config.members) for language in ("en", "zh")]
+    return min((count for count in by_language if count >= quorum), default=quorum) - quorum
+
+
+def _engine(
+    member: MemberConfig, config: Config, meter: Meter, circuit_breaker: CircuitBreaker, scheduler: RoundRobinScheduler
+) -> Engine:
+    if member.engine == "http":
+        report = partial(meter.record_server_counts, member.name)
+        key_file = config.serving.api_key_file
+        return HttpEngine(
+            member, allow_hosts=config.allow_hosts, circuit_breaker=circuit_breaker, key_file=key_file, report=report
+        )
+    if member.engine == "recorded":
+        return RecordedEngine(member.name, Path(member.model))
+    return GgufEngine(member, scheduler)

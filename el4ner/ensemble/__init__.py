@@ -1,1 +1,0 @@
-"""Union, vote and verification decisions over what the members said: pure functions."""

@@ -1,0 +1,138 @@
+"""What is known about the running servers: one JSON file that the supervisor writes and the other commands read."""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from el4ner.config import Config
+from el4ner.errors import El4nerError, InputError
+from el4ner.serve.processes import Identity
+
+Phase = Literal["waiting", "starting", "ready", "resting", "failed", "stopped"]
+
+
+@dataclass
+class ServerState:
+    """One server.
+
+    Attributes:
+        models: model names that it answers to.
+        process: the running process, if any.
+        since: seconds of the epoch when it entered its phase.
+        reason: why it last died, empty if it never did.
+    """
+
+    name: str
+    url: str
+    models: list[str]
+    log: str
+    phase: Phase = "waiting"
+    process: Identity | None = None
+    restarts: int = 0
+    since: float = 0.0
+    reason: str = ""
+
+    def enter(self, phase: Phase) -> None:
+        """Go to another phase."""
+        self.phase, self.since = phase, time.time()
+
+
+@dataclass
+class State:
+    """All servers of one configuration, and their supervisor; ``wanted`` tells their settings apart from others."""
+
+    configuration: str
+    wanted: str
+    supervisor: Identity
+    servers: list[ServerState] = field(default_factory=list)
+
+
+class StateFolder:
+    """Where state and logs of one configuration lie; mode 0700."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def supervisor_log(self) -> Path:
+        """Where the supervisor in the background writes."""
+        return self.path / "supervisor.log"
+
+    def log(self, name: str) -> Path:
+        """The log of a server."""
+        return self.path / f"{name}.log"
+
+    def make(self) -> None:
+        """Create it where it is missing."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def write(self, state: State) -> None:
+        """Replace the state file in one step."""
+        temporary = self.path / "state.json.new"
+        temporary.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+        temporary.chmod(0o600)
+        temporary.replace(self.path / "state.json")
+
+    def read(self) -> State | None:
+        """The last state; None if nothing was started from here.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.path / "state.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            servers = [ServerState(**{**item, "process": _identity(item["process"])}) for item in data["servers"]]
+            return State(data["configuration"], data["wanted"], Identity(**data["supervisor"]), servers)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged ({type(error).__name__}); end its servers by hand, then remove it"
+            ) from None
+
+    def forget(self) -> None:
+        """Remove the state file; logs stay."""
+        (self.path / "state.json").unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only supervisor of this folder; the system frees it however the process ends.
+
+        Raises:
+            AlreadyRunningError: another one is.
+        """
+        self.make()
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyRunningError(f"servers of this configuration are running already ({self.path})") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+
+class AlreadyRunningError(El4nerError):
+    """A supervisor holds the folder."""
+
+
+def state_folder_of(config: Config, path: Path) -> StateFolder:
+    """The folder of a configuration: the one it names, or one made from its own path."""
+    if config.serving.state:
+        return StateFolder(Path(config.serving.state))
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    return StateFolder(base / "el4ner" / "serving" / f"{path.stem}-{digest}")
+
+
+def _identity(data: dict[str, object] | None) -> Identity | None:
+    return None if data is None else Identity(**data)  # type: ignore[arg-type]

@@ -1,0 +1,3 @@
+"""What the members say of candidates, and which of these become entities: pure functions."""
+
+"""What the members say of candidates, and which of these become entities: pure functions."""

@@ -1,0 +1,160 @@
+"""Requests of each stage, and what is made of the answers."""
+
+import asyncio
+from collections.abc import Sequence
+from math import log
+
+import pytest
+from scripted_members import member, pipeline_of, probable
+
+from el4ner.config import ExtractConfig
+from el4ner.engines.base import Answer, Choice, Request, Usage
+from el4ner.errors import ContextOverflowError, ParseError
+from el4ner.prompts.formats import Mention
+from el4ner.recognisers.base import Diagnostics, PromptedMember
+from el4ner.recognisers.classify import classification_request, classify
+from el4ner.recognisers.extract import extract, extraction_request, locate
+from el4ner.recognisers.fit_to_context import ask_within_context
+from el4ner.recognisers.verify import verification_request, verify
+from el4ner.text.documents import Document
+from el4ner.text.spans import Entity, Span
+
+TEXT = "Paris greets Paris; party art."
+SHOWN = Document("s", "Ann lives in Oslo.", (Entity(0, 3, "PER"), Entity(13, 17, "LOC")))
+
+
+def prompted(scripted, **fields: object) -> PromptedMember:
+    return pipeline_of([scripted], None, None, a=fields).members[0]
+
+
+@pytest.mark.parametrize(
+    ("mentions", "settings", "places", "counts"),
+    [
+        ([Mention("Paris")], {}, [(0, 5), (13, 18)], {}),
+        ([Mention("paris")], {}, [(0, 5), (13, 18)], {}),
+        ([Mention("art")], {}, [(26, 29)], {}),
+        ([Mention("Paris", Span(13, 18))], {}, [(0, 5), (13, 18)], {}),
+        ([Mention("Paris", Span(13, 18))], {"occurrences": "marked"}, [(13, 18)], {}),
+        ([Mention("Paris", None)], {"occurrences": "marked"}, [(0, 5), (13, 18)], {}),
+        (
+            [Mention("Oslo"), Mention("Ann"), Mention("Bergen")],
+            {},
+            [],
+            {"leaked-from-demonstration": 2, "not-in-text": 1},
+        ),
+        ([Mention("Paris"), Mention("art")], {"max_mention_chars": 4}, [(26, 29)], {"too-long-mention": 2}),
+        ([Mention("Paris", Span(0, 5))], {"max_mention_chars": 4}, [], {"too-long-mention": 2}),
+        ([], {}, [], {}),
+    ],
+)
+def test_mentions_become_spans(mentions, settings, places, counts):
+    diagnostics = Diagnostics()
+    spans = locate(mentions, TEXT, [SHOWN], ExtractConfig(**settings), diagnostics)
+    assert [(span.start, span.end) for span in spans] == places
+    assert +diagnostics.counts == counts
+
+
+def test_an_extraction_request_allows_a_full_copy_and_no_endless_answer():
+    ask = prompted(member("a"))
+    request = extraction_request(ask, TEXT, "en", (), ExtractConfig())
+    assert (request.stage, request.copy_of, request.choices) == ("pre-extract", TEXT, ())
+    assert len(TEXT) < request.max_tokens < 1024
+    assert extraction_request(ask, TEXT * 99, "en", (SHOWN,), ExtractConfig()).max_tokens == 1024
+    assert extraction_request(ask, TEXT, "en", (SHOWN,), ExtractConfig()).stage == "extract"
+    assert request.template == ask.prompts.identity
+
+
+def test_only_inline_answers_are_copies():
+    ask = prompted(member("a"), answer_format="lines")
+    assert extraction_request(ask, TEXT, "en", (), ExtractConfig()).copy_of is None
+
+
+def test_a_cut_answer_is_a_parse_error():
+    ask = prompted(member("a", extract=lambda request: Answer(TEXT, "length")))
+    with pytest.raises(ParseError, match="cut at its longest"):
+        asyncio.run(extract(ask, TEXT, "en", (), ExtractConfig(), Diagnostics()))
+
+
+def test_a_member_without_room_for_the_question_alone_cannot_answer():
+    diagnostics = Diagnostics()
+    ask = prompted(member("a", fits=0))
+    with pytest.raises(ContextOverflowError):
+        asyncio.run(extract(ask, TEXT, "en", (SHOWN,), ExtractConfig(), diagnostics))
+    assert diagnostics.counts == {"demonstration-too-long": 1}
+
+
+@pytest.mark.parametrize(("tokens", "asked"), [(5, 2), (0, 1), (10_000, 1)])
+def test_an_answer_that_the_prompt_left_no_room_for_is_asked_for_again_with_less_shown(tokens: int, asked: int):
+    """Not one whose length is not stated, nor one that had all the room that it may have."""
+
+    def answer(request: Request) -> Answer:
+        said = "cut" if SHOWN.text in str(request.messages) else "whole"
+        return Answer(said, "length" if said == "cut" else "stop", Usage(answer_tokens=tokens))
+
+    diagnostics, scripted = Diagnostics(), member("a", extract=answer)
+
+    def request_with(shown: Sequence[Document]) -> Request:
+        return extraction_request(prompted(scripted), TEXT, "en", shown, ExtractConfig())
+
+    answered, shown = asyncio.run(
+        ask_within_context(scripted.generate, request_with, (SHOWN,), "best-last", diagnostics)
+    )
+    assert (answered.text, len(scripted.asked)) == (("whole", 2) if asked == 2 else ("cut", 1))
+    assert (len(shown), diagnostics.counts["demonstration-too-long"]) == (2 - asked, asked - 1)
+
+
+def test_a_leak_is_sought_only_in_what_was_shown():
+    """A demonstration that did not fit cannot have leaked."""
+    diagnostics = Diagnostics()
+    ask = prompted(member("a", fits=1, extract='["Oslo"]'), answer_format="json")
+    asyncio.run(extract(ask, TEXT, "en", (SHOWN,), ExtractConfig(), diagnostics))
+    assert +diagnostics.counts == {"demonstration-too-long": 1, "not-in-text": 1}
+
+
+def test_a_classification_is_a_closed_choice_with_an_explicit_none():
+    ask = prompted(member("a"))
+    request = classification_request(ask, TEXT, Span(13, 18), "en", (SHOWN,))
+    assert request.choices == ("person", "location", "organization", "none")
+    assert request.messages[-1].content == "Paris greets Paris; party art. : type Paris greets [[Paris]]; party art"
+    assert [m.content for m in request.messages if m.role == "assistant"] == ["person"]
+
+
+def test_a_vote_has_types_not_words():
+    ask = prompted(member("a", classify=lambda r: probable(location=0.75, none=0.25)))
+    vote = asyncio.run(classify(ask, TEXT, Span(0, 5), "en", (), Diagnostics()))
+    assert vote.type == "LOC"
+    assert vote.probabilities == pytest.approx({"LOC": 0.75, None: 0.25, "PER": 0, "ORG": 0}, abs=1e-6)
+
+
+def test_a_vote_without_probabilities_has_none():
+    ask = prompted(member("a", classify="none"))
+    vote = asyncio.run(classify(ask, TEXT, Span(0, 5), "en", (), Diagnostics()))
+    assert (vote.type, vote.probabilities) == (None, None)
+
+
+def test_classification_drops_demonstrations_that_do_not_fit():
+    diagnostics = Diagnostics()
+    scripted = member("a", types={"Paris": "LOC"}, fits=3)
+    vote = asyncio.run(classify(prompted(scripted), TEXT, Span(0, 5), "en", (SHOWN, SHOWN, SHOWN), diagnostics))
+    assert vote.type == "LOC"
+    assert diagnostics.counts == {"demonstration-too-long": 2}
+
+
+@pytest.mark.parametrize(
+    ("choice", "probability"),
+    [
+        (Choice("yes", None), 1.0),
+        (Choice("no", None), 0.0),
+        (Choice("no", {"yes": log(0.4), "no": log(0.6)}), 0.4),
+    ],
+)
+def test_a_verdict_is_the_probability_of_yes(choice: Choice, probability: float):
+    ask = prompted(member("a", verify=lambda request: choice))
+    assert asyncio.run(verify(ask, TEXT, Span(0, 5), "LOC", "en")) == pytest.approx(probability)
+
+
+def test_a_verification_asks_for_span_and_type():
+    ask = prompted(member("a"), prompt_style="full")
+    request = verification_request(ask, TEXT, Span(0, 5), "LOC", "zh")
+    assert request.choices == ("是", "否")
+    assert request.messages[-1].content.endswith("词语：Paris\n类型：地名")
