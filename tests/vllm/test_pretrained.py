@@ -18,6 +18,8 @@ from tests.vllm.box import POOL, ROOT, free_ports
 
 pytestmark = pytest.mark.vllm
 SENTENCES = 200
+TOLERANCE = 2.0
+"""Points of F1 that may part them: three of the 238 mentions. One engine computes in Q8_0, the other in float32."""
 MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)]
 
 
@@ -88,4 +90,4 @@ def served(request: pytest.FixtureRequest, vllm_python: str, tmp_path: Path) -> 
 def test_both_engines_find_the_same(served: Served):
     local, http = served.f1(served.local), served.f1(served.http)
     print(f"strict F1 on {SENTENCES} sentences: {local:.2f} in process, {http:.2f} on vLLM")
-    assert local > 5 and http == pytest.approx(local, abs=1.0)
+    assert local > 5 and http == pytest.approx(local, abs=TOLERANCE)
