@@ -1,6 +1,7 @@
 """Members of role single-pass in the pipeline: alone, beside one another, and beside the steps of the paper."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -74,6 +75,41 @@ def test_what_one_marks_and_the_other_does_not_is_put_to_the_vote():
     alone = [marker("one", London="location"), marker("two")]
     settings = {"classify": {"rule": "probability", "threshold": 0.4}}
     assert found(find(pipeline_of(alone, settings=settings, **TWO), TEXT), TEXT) == [("London", "LOC")]
+
+
+def scored(**probabilities: float) -> Rule:
+    """A copy with these surfaces marked as location, each with that probability: its opening sign has it, all else has 1."""
+
+    def answer(request: Request) -> Answer:
+        text = marks(**dict.fromkeys(probabilities, "location"))(request)
+        shares = iter(probabilities.values())
+        tokens = [(len(p.encode()), math.log(next(shares)) if p == "[[" else 0.0) for p in re.split(r"(\[\[)", text)]
+        return Answer(text, "stop", token_log_probs=tuple(tokens))
+
+    return answer
+
+
+def test_a_mark_counts_for_as_much_as_its_tokens_are_probable():
+    members = [
+        ScriptedMember("one", {"mark": scored(London=0.9, Paris=0.6)}),
+        ScriptedMember("two", {"mark": scored(London=0.7, Paris=0.3)}),
+    ]
+    settings = {"classify": {"rule": "probability", "threshold": 0.5}}
+    result = find(pipeline_of(members, settings=settings, **TWO), TEXT)
+    assert [(e.type, e.score) for e in result.entities] == [("LOC", 0.8)]
+    lower = {"classify": {"rule": "probability", "threshold": 0.4}}
+    result = find(pipeline_of(members, settings=lower, **TWO), TEXT)
+    assert [e.score for e in result.entities] == [0.8, 0.45]
+
+
+def test_probabilities_of_the_first_pass_stay_with_its_spans():
+    def rule(request: Request) -> Answer:
+        return scored(London=0.9)(request) if len(request.messages) < 4 else scored(Paris=0.6)(request)
+
+    one = ScriptedMember("one", {"mark": rule})
+    settings = {"extract": {"few_shot": True, "keep_pre_extracted": True}}
+    result = find(pipeline_of([one], FixedRetriever(SHOWN), settings=settings, **ONE), TEXT)
+    assert [(TEXT[e.start : e.end], e.score) for e in result.entities] == [("London", 0.9), ("Paris", 0.6)]
 
 
 def weighing(**probabilities: float) -> Rule:

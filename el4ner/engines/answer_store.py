@@ -115,6 +115,8 @@ def _encode(key: str, answer: Answer | Choice) -> bytes:
     content: dict[str, Any] = {"key": key}
     if isinstance(answer, Answer):
         content |= {"text": answer.text, "finish_reason": answer.finish_reason}
+        if answer.token_log_probs:
+            content["token_log_probs"] = answer.token_log_probs
     else:
         content |= {"label": answer.label, "log_probs": answer.log_probs}
     content |= {"prompt_tokens": answer.usage.prompt_tokens, "answer_tokens": answer.usage.answer_tokens}
@@ -129,6 +131,7 @@ def _decode(line: bytes, key: str) -> Answer | Choice | None:
         usage = Usage(content.get("prompt_tokens", 0), content.get("answer_tokens", 0), cached=True)
         if "label" in content:
             return Choice(content["label"], content.get("log_probs"), usage)
-        return Answer(content["text"], content.get("finish_reason", "stop"), usage)
+        log_probs = tuple((int(size), float(value)) for size, value in content.get("token_log_probs", ()))
+        return Answer(content["text"], content.get("finish_reason", "stop"), usage, log_probs)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from dataclasses import astuple, dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from el4ner.prompts.grammar import ListForm
 from el4ner.prompts.messages import Message
+
+TokenLogProb: TypeAlias = tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Request:
     copy_types: tuple[str, ...] = ()
     answer_prefix: str | None = None
 
+    @property
+    def wants_log_probs(self) -> bool:
+        """Whether the answer's tokens are to have log-probabilities: in a typed copy they are those of its marks."""
+        return bool(self.copy_types)
+
     def key(self, fingerprint: str) -> str:
         """The sha256 (hex) of this request asked of the member with that fingerprint."""
         turns = [[message.role, message.content] for message in self.messages]
@@ -58,11 +65,20 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A generated text. ``finish_reason`` is ``stop`` or ``length`` (the answer was cut: treat it as a failure to parse)."""
+    """A generated text.
+
+    Attributes:
+        text: what was written.
+        finish_reason: ``stop`` or ``length`` (the answer was cut: treat it as a failure to parse).
+        usage: what it cost.
+        token_log_probs: of each token from the first on, how many bytes of the text's UTF-8 it is, and its log-probability
+            among all tokens; empty where it was not asked for, or the engine does not tell.
+    """
 
     text: str
     finish_reason: str
     usage: Usage = field(default=Usage(), compare=False)
+    token_log_probs: tuple[TokenLogProb, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +125,4 @@ class Engine(Protocol):
         ...
 
 
-__all__ = ["Answer", "Choice", "Engine", "Message", "Request", "Usage"]
+__all__ = ["Answer", "Choice", "Engine", "Message", "Request", "TokenLogProb", "Usage"]

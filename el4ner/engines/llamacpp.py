@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from el4ner.engines.base import Answer, Choice, Request, Usage
+from el4ner.engines.base import Answer, Choice, Request, TokenLogProb, Usage
 from el4ner.engines.endpoint import Endpoint, MalformedReplyError
 from el4ner.engines.special_tokens import escape_special_tokens
 from el4ner.errors import ContextOverflowError, MemberError, TemplateError
@@ -67,12 +67,13 @@ class LlamaCppClient:
         grammar = self._grammar(request)
         held = {"grammar": grammar} if grammar else {"stop": [end]}
         prompt = await self._prompt(request.messages)
-        body = {**GREEDY, "prompt": prompt, "n_predict": request.max_tokens, **held}
+        scored = {"n_probs": 1} if request.wants_log_probs else {}
+        body = {**GREEDY, "prompt": prompt, "n_predict": request.max_tokens, **held, **scored}
         answer, latency_s = await self._endpoint.post("/completion", body, _read_answer)
         if answer.finish_reason == "length" and 0 < answer.usage.answer_tokens < request.max_tokens:
             raise ContextOverflowError(self._name, "the context ended before the answer; use smaller windows")
         usage = Usage(answer.usage.prompt_tokens, answer.usage.answer_tokens, latency_s)
-        return Answer(answer.text.removesuffix(end), answer.finish_reason, usage)
+        return replace(answer, text=answer.text.removesuffix(end), usage=usage)
 
     async def choose(self, request: Request) -> Choice:
         """One of ``request.choices`` with a log-probability for each.
@@ -183,7 +184,15 @@ def _read_answer(reply: Any) -> Answer:
         raise MalformedReplyError("is no completion")
     # A server with context shift goes on writing after it has forgotten the prompt's beginning.
     cut = stopped == "limit" or bool(reply.get("truncated"))
-    return Answer(text, "length" if cut else "stop", usage)
+    return Answer(text, "length" if cut else "stop", usage, _read_token_log_probs(reply))
+
+
+def _read_token_log_probs(reply: Any) -> tuple[TokenLogProb, ...]:
+    tokens = reply.get("completion_probabilities") or ()
+    try:
+        return tuple((len(token["bytes"]), float(token["logprob"])) for token in tokens)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedReplyError("holds no token probabilities") from error
 
 
 def _read_probabilities(reply: Any) -> tuple[dict[int, float], Usage]:

@@ -3,10 +3,10 @@
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from el4ner.engines.base import Answer, Usage
+from el4ner.engines.base import Answer, TokenLogProb, Usage
 from el4ner.engines.choice_probs import Position
 from el4ner.engines.endpoint import MalformedReplyError
 
@@ -39,8 +39,9 @@ def read_choice(reply: Any) -> tuple[Answer, list[Position]]:
                 "holds no answer; if the model thinks, switch thinking off or raise max_answer_tokens"
             )
         text = ""
-    positions = read_positions((choice.get("logprobs") or {}).get("content"))
-    return Answer(without_thoughts(text), finish_reason, _read_usage(reply)), positions
+    tokens = (choice.get("logprobs") or {}).get("content")
+    answer = Answer(without_thoughts(text), finish_reason, _read_usage(reply))
+    return replace(answer, token_log_probs=_read_token_log_probs(tokens, answer.text)), read_positions(tokens)
 
 
 def read_completion(reply: Any) -> tuple[Answer, list[Position]]:
@@ -72,6 +73,17 @@ def _read_usage(reply: Any) -> Usage:
     usage = reply.get("usage")
     counts = usage if isinstance(usage, dict) else {}
     return Usage(int(counts.get("prompt_tokens") or 0), int(counts.get("completion_tokens") or 0))
+
+
+def _read_token_log_probs(tokens: Any, text: str) -> tuple[TokenLogProb, ...]:
+    """Bytes and log-probability of each token; none where the tokens do not spell the text, as where one is half a character."""
+    try:
+        spelled = [(bytes(item["bytes"]), float(item["logprob"])) for item in tokens]
+    except (KeyError, TypeError, ValueError):
+        return ()
+    if not b"".join(piece for piece, _ in spelled).startswith(text.encode(errors="replace")):
+        return ()
+    return tuple((len(piece), log_prob) for piece, log_prob in spelled)
 
 
 def read_positions(tokens: Any) -> list[Position]:

@@ -7,10 +7,12 @@ its folded characters stand in the text.
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
+from itertools import accumulate
 
 from el4ner.errors import ParseError
 from el4ner.text.spans import Span
@@ -24,6 +26,7 @@ MIN_COPIED = 0.5
 """Share of the text that an answer must copy to count as a copy at all."""
 MIN_COPIED_UNMARKED = 0.8
 """The same for an answer without marks: talk about a text repeats much of it, and must not count as "no entity"."""
+_TYPED_MARK = re.compile(r"\[\[([^\[\]]*)\|([^\[\]|]*)\]\]")
 _PIECE = re.compile(r"\[+|\]+|[^\[\]]+")
 
 
@@ -83,6 +86,32 @@ def read_typed_copy(answer: str, text: str) -> list[tuple[str, Span | None, str]
     plain, kinds = _without_types(answer)
     body, closed = _split_marks(plain)
     return [(surface, span, kinds[number]) for number, surface, span in _located(body, closed, text)]
+
+
+def mark_log_probs(answer: str, tokens: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+    """How probable each typed mark of an answer is: log-probabilities of the mention and, given the mention, of the type.
+
+    The mention's is that of the tokens from the one that opens the mark to the one that ends the mention, the type's that of
+    those after it up to the closing sign. A token counts once, where it begins.
+
+    Args:
+        answer: the copy.
+        tokens: of the answer from its beginning, bytes (UTF-8) and log-probability of each; empty where they are not known.
+
+    Returns:
+        One pair for each mark in order of place; empty where the tokens do not reach the end of the answer.
+    """
+    ends = list(accumulate(size for size, _ in tokens))
+    if not ends or ends[-1] < len(answer.encode()):
+        return []
+    found: list[tuple[float, float]] = []
+    for mark in _TYPED_MARK.finditer(answer):
+        start, parting, end = (len(answer[:at].encode()) for at in (mark.start(), mark.end(1), mark.end(2)))
+        first, middle, last = bisect_right(ends, start), bisect_right(ends, parting), bisect_right(ends, end)
+        values = [log_prob for _, log_prob in tokens[first : last + 1]]
+        split = middle - first + 1
+        found.append((sum(values[:split]), sum(values[split:])))
+    return found
 
 
 def read_copy(answer: str, text: str) -> list[tuple[str, Span | None]]:

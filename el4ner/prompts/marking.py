@@ -5,11 +5,12 @@ solved turns, then the text. Templates are Jinja files under ``templates/marks/V
 version is never edited.
 """
 
+import math
 from collections.abc import Sequence
 
 from el4ner.config import Config, LabelConfig, Language
 from el4ner.errors import ParseError
-from el4ner.prompts.copying import is_typed_copy, read_typed_copy, write_typed_copy
+from el4ner.prompts.copying import is_typed_copy, mark_log_probs, read_typed_copy, write_typed_copy
 from el4ner.prompts.formats import Mention, clean
 from el4ner.prompts.messages import Message
 from el4ner.prompts.styles import TEMPLATES, style_names, style_of
@@ -89,6 +90,33 @@ class Marking:
             raise ParseError("the answer marks mentions without a type that it was asked for")
         return found
 
+    def probabilities(
+        self, language: Language, answer: str, text: str, token_log_probs: Sequence[tuple[int, float]]
+    ) -> dict[Span, dict[str | None, float]]:
+        """How probable the marks of an answer are: each type, and None for no entity, for each marked span; they sum to 1.
+
+        A mark's type has the probability of the whole mark. What the mention leaves is for None, what the type leaves is
+        shared by the other types. Empty where the engine told no probabilities, or the answer is no exact copy.
+
+        Args:
+            language: of the text.
+            answer: the marked copy.
+            text: what was copied.
+            token_log_probs: of each token of the answer, its bytes (UTF-8) and its log-probability.
+        """
+        marks = mark_log_probs(answer, token_log_probs)
+        if not marks or not is_typed_copy(answer, text):
+            return {}
+        marked = read_typed_copy(answer, text)
+        if len(marked) != len(marks):
+            return {}
+        names = {_letters(label.word(language)): label.name for label in self._labels}
+        found: dict[Span, dict[str | None, float]] = {}
+        for (_, span, kind), (mention, given) in zip(marked, marks, strict=True):
+            if span is not None and (name := names.get(_letters(kind))):
+                found[span] = _shared(name, math.exp(mention), math.exp(given), self.types)
+        return found
+
     def _user(self, language: Language, text: str) -> Message:
         return Message("user", self._templates.render_cached(f"{language}/mark.user", text=text))
 
@@ -96,6 +124,13 @@ class Marking:
 def marking_styles() -> list[str]:
     """Names of the template sets that ship."""
     return style_names(_ROOT)
+
+
+def _shared(marked: str, mention: float, given: float, types: Sequence[str]) -> dict[str | None, float]:
+    others = [name for name in types if name != marked]
+    rest = mention * (1 - given) / len(others) if others else 0.0
+    shares: dict[str | None, float] = {marked: mention * given, **dict.fromkeys(others, rest)}
+    return {**shares, None: 1 - sum(shares.values())}
 
 
 def _letters(word: str) -> str:

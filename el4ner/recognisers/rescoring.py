@@ -100,7 +100,7 @@ async def _rescore(
             raise result
         else:
             probabilities |= result
-    return replace(answer, probabilities=probabilities)
+    return replace(answer, probabilities={**answer.probabilities, **probabilities})
 
 
 async def _type_probabilities(

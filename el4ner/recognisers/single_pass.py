@@ -45,10 +45,13 @@ async def mark(
     answer, fitting = await ask_within_context(member.engine.generate, request_with, demonstrations, order, diagnostics)
     if answer.finish_reason == "length":
         raise ParseError("the answer was cut at its longest; use smaller windows")
-    listed = marking_of(member).read(language, answer.text, text)
+    marking = marking_of(member)
+    listed = marking.read(language, answer.text, text)
     settings = config.extract.model_copy(update={"occurrences": "marked"})
     placed = {name: locate(mentions, text, fitting, settings, diagnostics) for name, mentions in listed.items()}
-    return TypedSpans(by_span(placed, config.type_names), complete=True)
+    types = by_span(placed, config.type_names)
+    probabilities = marking.probabilities(language, answer.text, text, answer.token_log_probs)
+    return TypedSpans(types, complete=True, probabilities={s: p for s, p in probabilities.items() if s in types})
 
 
 async def mark_all(

@@ -19,7 +19,8 @@ class TypedSpans:
     Attributes:
         types: the types of each span that it named, in the order of the labels; nearly always one.
         complete: whether all of its answers could be read.
-        probabilities: the probability of each type, and of None, for spans that it was asked to rescore.
+        probabilities: the probability of each type, and of None, for spans that it marked or was asked to rescore, where its
+            engine tells them.
     """
 
     types: Mapping[Span, tuple[str, ...]]
@@ -51,7 +52,8 @@ class TypedSpans:
     def added_to(self, later: "TypedSpans") -> "TypedSpans":
         """Later answers about the same text, and of these the spans that overlap none of theirs."""
         new = {span: types for span, types in self.types.items() if not any(map(span.overlaps, later.types))}
-        return TypedSpans({**later.types, **new}, self.complete and later.complete)
+        known = {span: self.probabilities[span] for span in new if span in self.probabilities}
+        return TypedSpans({**later.types, **new}, self.complete and later.complete, {**later.probabilities, **known})
 
 
 def typed_spans_of(entities: Sequence[Entity], types: Sequence[str]) -> TypedSpans:

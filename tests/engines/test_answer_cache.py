@@ -102,6 +102,13 @@ def test_a_stored_answer_survives_reopening_and_costs_nothing(path: Path):
     assert again[0].usage == Usage(5, 2, 0.0, cached=True)
 
 
+def test_token_log_probabilities_are_kept_with_the_answer(path: Path):
+    store = AnswerStore(path)
+    store.put(key_of(1), Answer("[[北京|place]]", "stop", token_log_probs=((2, -0.25), (6, 0.0))))
+    kept = store.get(key_of(1))
+    assert isinstance(kept, Answer) and kept.token_log_probs == ((2, -0.25), (6, 0.0))
+
+
 def test_members_with_other_fingerprints_do_not_share_answers(path: Path):
     store = AnswerStore(path)
 

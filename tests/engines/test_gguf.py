@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
@@ -82,24 +83,37 @@ def test_choices_have_the_probabilities_that_the_model_gives_them(chat_model):
     assert choice.log_probs == pytest.approx(_by_hand(chat_model, choices), abs=2e-3)
 
 
+def test_a_typed_copy_has_the_log_probabilities_of_its_tokens(chat_model):
+    asked = Request("mark", ASKED, 200, copy_of=TEXT, copy_types=("person",))
+    marked, plain = ask(chat_model, asked, replace(asked, copy_types=()))
+    assert sum(size for size, _ in marked.token_log_probs) == len(marked.text.encode())
+    first = marked.text[0]
+    assert marked.token_log_probs[0][1] == pytest.approx(
+        _next_bytes(start_server(chat_model, read_header(chat_model), 2048))[first], abs=2e-2
+    )
+    assert plain.token_log_probs == ()
+
+
+def _next_bytes(server, more=""):
+    """The log-probability of each byte to come next, among all, after the prompt and the beginning of an answer."""
+    prompt = f"<|im_start|>system\nFind names.<|im_end|>\n<|im_start|>user\n{TEXT}<|im_end|>\n<|im_start|>assistant\n"
+    body = json.dumps({"prompt": prompt + more, "n_predict": 1, "temperature": 0, "n_probs": 259}).encode()
+    asked = urllib.request.Request(server.url + "/completion", body, {"Authorization": f"Bearer {server.key}"})
+    with urllib.request.urlopen(asked) as reply:
+        likeliest = json.load(reply)["completion_probabilities"][0]["top_logprobs"]
+    return {token["token"]: token["logprob"] for token in likeliest}
+
+
 def _by_hand(path, choices, answer_prefix=""):
     """Log-probabilities from the unconstrained distribution: p/n at the first byte, then e/l after the shared p."""
     server = start_server(path, read_header(path), 2048)
-    prompt = f"<|im_start|>system\nFind names.<|im_end|>\n<|im_start|>user\n{TEXT}<|im_end|>\n<|im_start|>assistant\n"
-    prompt += answer_prefix
-
-    def next_bytes(prompt):
-        body = json.dumps({"prompt": prompt, "n_predict": 1, "temperature": 0, "n_probs": 259}).encode()
-        asked = urllib.request.Request(server.url + "/completion", body, {"Authorization": f"Bearer {server.key}"})
-        with urllib.request.urlopen(asked) as reply:
-            likeliest = json.load(reply)["completion_probabilities"][0]["top_logprobs"]
-        return {token["token"]: token["logprob"] for token in likeliest}
 
     def among(found, tokens):
         total = math.log(sum(math.exp(found[token]) for token in tokens))
         return {token: found[token] - total for token in tokens}
 
-    first, second = among(next_bytes(prompt), "pn"), among(next_bytes(prompt + "p"), "el")
+    first = among(_next_bytes(server, answer_prefix), "pn")
+    second = among(_next_bytes(server, answer_prefix + "p"), "el")
     return {"person": first["p"] + second["e"], "place": first["p"] + second["l"], "none": first["n"]}
 
 

@@ -1,10 +1,11 @@
 """vLLM, scripted: templates of every kind, base models, and the end of a turn; real servers are in tests/vllm."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from scripted_server import ScriptedServer, first_token, page, status
+from scripted_server import ScriptedServer, completion, first_token, page, status
 
 from el4ner.prompts.chat import PLAIN_END
 from tests.engines.scripted import ASKED, CHOICE, LINES, TEXT, ask, bodies
@@ -61,6 +62,20 @@ def test_a_base_models_choices_have_probabilities():
     assert choice.label == "place"
     assert choice.log_probs == pytest.approx({"person": -1.5 - total, "place": -0.5 - total})
     assert bodies(server)[0]["structured_outputs"] == {"regex": "[ \\n]?(person|place)\\n\\n"}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "known"), [(["[[Ada|", "person]]"], True), (["[[", "\ufffd", "\ufffd|person]]"], False)]
+)
+def test_marks_have_log_probabilities_where_the_tokens_spell_the_answer(pieces: list[str], known: bool):
+    answer = "[[Ada|person]]" if known else "[[é|person]]"
+    tokens = [{piece: -0.5} for piece in pieces]
+    with ScriptedServer(lambda body: completion(answer, logprobs=tokens)) as server:
+        asked = replace(ASKED, copy_of="Ada", copy_types=("person",))
+        marked, plain = ask(server, asked, ASKED)
+    assert marked.token_log_probs == (((6, -0.5), (8, -0.5)) if known else ())
+    assert bodies(server)[0]["logprobs"] is True and "logprobs" not in bodies(server)[1]
+    assert plain.text == marked.text == answer
 
 
 def tokenized(end: str) -> Any:

@@ -1,5 +1,7 @@
 """Mentions with their types in one copy of the text: what is asked, written and read back."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +128,42 @@ def test_what_is_written_is_read_back_and_fits_the_grammar(case):
 @pytest.mark.parametrize("answer", ["[[Ada]] met Bo", "[[Ada|pet]] met Bo", "[[Ada|person met Bo", "Ada|person met Bo"])
 def test_a_mark_without_a_type_of_the_label_set_does_not_fit(answer: str):
     assert not matches(copy_grammar("Ada met Bo", types=KINDS), answer)
+
+
+def tokens_of(*pieces: tuple[str, float]) -> tuple[str, list[tuple[int, float]]]:
+    """An answer, and of each of its tokens the bytes and the log-probability."""
+    return "".join(piece for piece, _ in pieces), [(len(piece.encode()), math.log(share)) for piece, share in pieces]
+
+
+MARKED = (
+    ("在 [[", 0.8), ("Ada", 1.0), (" Brook|", 0.5), ("person", 0.75), ("]] of", 0.9), (" Mill|House", 0.1), (" met", 1.0),
+    (" [[", 1.0), ("Bo", 1.0), ("|", 1.0), ("person]]", 1.0), (" in Oslo.", 1.0),
+)  # fmt: skip
+
+
+def test_a_mark_is_as_probable_as_its_tokens():
+    answer, tokens = tokens_of(*MARKED)
+    marked = marking().probabilities("en", answer, "在 Ada Brook of Mill|House met Bo in Oslo.", tokens)
+    type_share = 0.75 * 0.9
+    first = {"PER": 0.4 * type_share, "ORG": 0.4 * (1 - type_share), None: 0.6}
+    assert marked == {Span(2, 11): pytest.approx(first), Span(30, 32): pytest.approx({"PER": 1, "ORG": 0, None: 0})}
+
+
+def test_without_other_types_what_a_type_leaves_is_for_no_entity():
+    answer, tokens = tokens_of(("[[Bo|", 0.5), ("person", 0.5), ("]]", 1.0))
+    (found,) = Marking("full", LABELS[:1]).probabilities("en", answer, "Bo", tokens).values()
+    assert found == pytest.approx({"PER": 0.25, None: 0.75})
+
+
+@pytest.mark.parametrize("text", ["在 Ada Brook of Mill|House met Bo in Rome.", "Ada"])
+def test_what_is_no_exact_copy_has_no_probabilities(text: str):
+    answer, tokens = tokens_of(*MARKED)
+    assert marking().probabilities("en", answer, text, tokens) == {}
+
+
+def test_tokens_that_end_before_the_answer_tell_nothing():
+    answer, tokens = tokens_of(*MARKED)
+    text = "在 Ada Brook of Mill|House met Bo in Oslo."
+    assert marking().probabilities("en", answer, text, tokens[:-1]) == {}
+    assert marking().probabilities("en", answer, text, []) == {}
+    assert marking().probabilities("en", answer, text, [*tokens, (10, -1.0)]) != {}

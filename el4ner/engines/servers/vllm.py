@@ -49,6 +49,8 @@ class VllmChat:
         body = self.common(messages) | {"max_tokens": request.max_tokens}
         # A thinking model's thoughts are no part of its answer's form; for choices its server has to tell them apart.
         constrain: Constraint = "choices" if self.config.thinking and self.config.constrain else self.config.constrain
+        if request.wants_log_probs:
+            body |= {"logprobs": True, "top_logprobs": 0}
         if request.choices:
             longest = choice_tokens(request, self.config.thinking)
             body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS, "max_tokens": longest}
