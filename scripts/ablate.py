@@ -55,7 +55,7 @@ DEFAULT_GOLD = ("uner_en_ewt/dev.jsonl", "uner_zh_gsdsimp/dev.jsonl")
 DATA_ROOT = Path(__file__).parents[2] / "shared" / "data"
 PLAIN_STEMS = {"dev", "test", "train", "gold"}
 OUTPUT = {False: Path("out/ablation"), True: Path("out/experiment")}
-OF_EXPERIMENTS, OF_ABLATIONS = ("plan", "json", "sets", "again"), ("gold", "unseen", "no_cache")
+OF_EXPERIMENTS, OF_ABLATIONS = ("plan", "json", "sets", "again"), ("gold", "unseen", "last", "no_cache")
 
 
 def main(arguments: Sequence[str] | None = None, *, build: Build = build_engines_of) -> int:
@@ -93,7 +93,7 @@ def ablate(options: argparse.Namespace) -> None:
         for v in make_variants(config)
         if v.name == ENSEMBLE or any(fnmatchcase(v.name, glob) for glob in options.only)
     ]
-    documents = [spread(unseen(read_gold(path), options.unseen), options.limit) for path in paths]
+    documents = [spread(unseen(read_gold(path), options.unseen, options.last), options.limit) for path in paths]
     gold = dict(zip(set_names(paths), documents, strict=True))
     costs = asyncio.run(measure(config, named, gold, options.output, not options.no_cache))
     blocks = [
@@ -106,14 +106,14 @@ def ablate(options: argparse.Namespace) -> None:
     print_table(blocks, named)
 
 
-def unseen(documents: Sequence[Document], limits: Sequence[int]) -> list[Document]:
-    """Those that none of the limits takes.
+def unseen(documents: Sequence[Document], limits: Sequence[int], last: int | None = None) -> list[Document]:
+    """Those that none of the limits takes, of the last ones alone if a number is given.
 
     Raises:
         InputError: there are none.
     """
     taken = {document.id for limit in limits for document in spread(documents, limit)}
-    rest = [document for document in documents if document.id not in taken]
+    rest = [document for document in documents[-last if last else 0 :] if document.id not in taken]
     if not rest:
         raise InputError(f"--unseen {' '.join(map(str, limits))} leaves none of {len(documents)} documents")
     return rest
@@ -172,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="only documents that --limit N would leave out, for each N: those that no setting was chosen on",
     )
+    add("--last", type=positive, metavar="N", help="only the last N documents of each file")
     add("--only", nargs="+", default=["*"], metavar="GLOB", help="rows besides the ensemble, for instance 'alone *'")
     add("--output", type=Path, metavar="DIR", help="folder (default: out/ablation, or out/experiment)")
     add("--samples", type=positive, default=1000, metavar="N", help="bootstrap samples (default: %(default)s)")

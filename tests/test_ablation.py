@@ -133,6 +133,7 @@ def test_unseen_documents_are_those_that_no_limit_takes():
     documents = [Document(str(number), "x") for number in range(10)]
     assert [document.id for document in ablate.unseen(documents, [4, 2])] == ["1", "3", "4", "6", "8", "9"]
     assert ablate.unseen(documents, []) == documents
+    assert [document.id for document in ablate.unseen(documents, [4], 5)] == ["6", "8", "9"]
     with pytest.raises(ablate.InputError, match="--unseen 99 leaves none of 10 documents"):
         ablate.unseen(documents, [99])
 
