@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(config: Config, output: Path, source: str, quiet: bool = False) -> None:
     """Index the pool of a configuration into a folder, by gold or by pre-extracted spans."""
+    from el4ner.demos.build import load_pool
     from el4ner.demos.embed import build_embedder
     from el4ner.demos.index import SpanIndex, gold_spans
-    from el4ner.recognisers.retriever import load_pool
 
     pool = load_pool(config)
     embedder = build_embedder(config.embedder)

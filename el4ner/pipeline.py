@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from el4ner.config import Config, Language
 from el4ner.demos.balance import question_demonstrations
+from el4ner.demos.build import build_retriever
 from el4ner.demos.lookup import lookup_mentions
 from el4ner.demos.retrieve import Retriever
 from el4ner.engines.answer_store import AnswerStore
@@ -30,7 +31,6 @@ from el4ner.recognisers.fit_to_context import most_similar
 from el4ner.recognisers.mrc import ask_mrc_members
 from el4ner.recognisers.preview import as_text, extractor_requests, first_question
 from el4ner.recognisers.rescoring import rescore_all
-from el4ner.recognisers.retriever import build_retriever
 from el4ner.recognisers.single_pass import STAGE as MARK
 from el4ner.recognisers.single_pass import mark_all, marking_request
 from el4ner.recognisers.typed_spans import TypedSpans, all_votes, merge_earlier, typed_spans_of

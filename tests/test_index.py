@@ -10,10 +10,10 @@ from scripted_members import LABELS, ScriptedMember, marking, member
 
 from el4ner import index
 from el4ner.config import Config, load_config
+from el4ner.demos.build import build_retriever, load_pool
 from el4ner.demos.embed import build_embedder
 from el4ner.demos.index import SpanIndex
 from el4ner.errors import ConfigError, MemberError
-from el4ner.recognisers.retriever import build_retriever, load_pool
 from el4ner.text.spans import Span
 
 POOL = [

@@ -59,7 +59,7 @@ def test_a_wheel_has_all_that_a_run_needs(tmp_path: Path):
         assert "el4ner = el4ner.__main__:main" in archive.read(metadata).decode()
     code = (
         "import el4ner, pathlib; from el4ner.config import load_config; c = load_config(pathlib.Path('default')); "
-        "from el4ner.recognisers.retriever import build_retriever; build_retriever(c); "
+        "from el4ner.demos.build import build_retriever; build_retriever(c); "
         "from el4ner.prompts.marking import Marking; Marking.of('full', c); print(el4ner.__file__)"
     )
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

@@ -13,6 +13,7 @@ from ablation.variants import Variant
 from el4ner.batch.journal import Journal
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
+from el4ner.demos.build import build_retriever
 from el4ner.demos.retrieve import Retriever
 from el4ner.engines.answer_store import AnswerStore
 from el4ner.engines.base import Answer, Choice, Engine, Message, Request
@@ -20,7 +21,6 @@ from el4ner.engines.build import build_engines, check_engines
 from el4ner.engines.meter import Meter
 from el4ner.pipeline import Pipeline
 from el4ner.recognisers.base import PromptedMember
-from el4ner.recognisers.retriever import build_retriever
 from el4ner.text.documents import Document
 
 ResultT = TypeVar("ResultT", Answer, Choice)

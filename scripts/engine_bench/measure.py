@@ -17,6 +17,7 @@ from pipeline_bench.members import Recording
 from el4ner.batch.merge import Outcome
 from el4ner.batch.runner import Runner
 from el4ner.config import Config
+from el4ner.demos.build import build_retriever
 from el4ner.engines.answer_store import AnswerStore
 from el4ner.engines.base import Answer, Choice, Engine, Message, Request
 from el4ner.engines.build import build_engines
@@ -26,7 +27,6 @@ from el4ner.errors import El4nerError
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.grammar import ListForm
 from el4ner.recognisers.base import PromptedMember
-from el4ner.recognisers.retriever import build_retriever
 from el4ner.scoring.counts import micro, strict_counts
 from el4ner.text.spans import Entity
 from engine_bench.setting import Setting

@@ -4,6 +4,7 @@ import math
 import re
 
 from el4ner.config import Config, MemberConfig
+from el4ner.demos.build import build_retriever
 from el4ner.engines.base import Answer, Choice, Engine, Request
 from el4ner.engines.cache import CachedEngine
 from el4ner.engines.gguf import GgufEngine
@@ -16,7 +17,6 @@ from el4ner.models.resolve import file_to_run
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.copying import write_copy, write_typed_copy
 from el4ner.recognisers.base import PromptedMember
-from el4ner.recognisers.retriever import build_retriever
 from el4ner.text.spans import Span
 
 NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")
