@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from el4ner.combine.voting import Votes, VotingRule, build_voting_rule, combiner_hash
 from el4ner.config import Config, Language
 from el4ner.demos.balance import question_demonstrations
 from el4ner.demos.build import build_retriever
@@ -35,7 +36,6 @@ from el4ner.recognisers.single_pass import STAGE as MARK
 from el4ner.recognisers.single_pass import mark_all, marking_request
 from el4ner.recognisers.typed_spans import TypedSpans, all_votes, merge_earlier, typed_spans_of
 from el4ner.recognisers.verify import verify_all
-from el4ner.recognisers.voting import Votes, VotingRule, build_voting_rule, combiner_hash, record_vote_counts
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
 from el4ner.vote.entities import VotedEntity, WindowResult
@@ -109,7 +109,7 @@ class Pipeline:
         votes = {span: all_votes(span, typed[span], found, answers, members, language) for span in candidates}
         total_weight = sum(member.weight(language) for member in members)
         voted = self.voting.decide(text, votes, total_weight)
-        record_vote_counts(votes, voted, diagnostics)
+        _record_vote_counts(votes, voted, diagnostics)
         discounted = self.voting.discounted_votes(votes)
         entities = await verify_all(extractors, text, language, voted, discounted, self.config, diagnostics)
         entities = [self.voting.scored(entity, discounted[entity.span], total_weight) for entity in entities]
@@ -322,6 +322,14 @@ def build_pipeline(
 def safe_text(text: str) -> str:
     """The text with the marks of the inline format replaced by look-alikes of the same length, so that offsets stay."""
     return text.replace(OPEN, "⟦⟦").replace(CLOSE, "⟧⟧")
+
+
+def _record_vote_counts(votes: Mapping[Span, Votes], elected: Sequence[VotedEntity], diagnostics: Diagnostics) -> None:
+    """Count candidates, those that the vote rejected, and who voted for no entity: a run that finds nothing can say why."""
+    diagnostics.counts["candidates"] += len(votes)
+    diagnostics.counts["voted-out"] += len(votes.keys() - {entity.span for entity in elected})
+    for given in votes.values():
+        diagnostics.counts.update(f"none-by-{name}" for name, vote in given.items() if vote.type is None)
 
 
 def _agree(found: Collection[Sequence[Span]]) -> bool:

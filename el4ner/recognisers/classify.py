@@ -10,7 +10,7 @@ from el4ner.recognisers.base import Diagnostics, PromptedMember
 from el4ner.recognisers.fit_to_context import Order, ask_within_context
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
-from el4ner.vote.one_candidate import Vote
+from el4ner.vote.votes import Vote
 
 LONGEST_LABEL = 16
 """Tokens of the longest label word."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from el4ner.config import Language
 from el4ner.recognisers.base import PromptedMember
 from el4ner.text.spans import Entity, Span
-from el4ner.vote.one_candidate import Vote
+from el4ner.vote.votes import Vote
 
 Found = dict[str, list[Span]]
 """Spans by type name, for each type whose answer could be read."""

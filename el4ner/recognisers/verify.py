@@ -5,14 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from el4ner.combine.voting import Votes
 from el4ner.config import Config, Language, VerifyConfig
 from el4ner.engines.base import Request
 from el4ner.recognisers.base import Diagnostics, PromptedMember, ask_all
 from el4ner.recognisers.classify import LONGEST_LABEL
-from el4ner.recognisers.voting import Votes
 from el4ner.text.spans import Span
 from el4ner.vote.entities import VotedEntity
-from el4ner.vote.one_candidate import runner_up, share
+from el4ner.vote.votes import runner_up, share
 
 
 async def verify(member: PromptedMember, text: str, span: Span, type_name: str, language: Language) -> float:

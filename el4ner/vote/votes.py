@@ -1,6 +1,7 @@
-"""What members say of a candidate that all of them are asked about."""
+"""What members say of a candidate that all of them are asked about, and how much of it is for a type."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,6 +87,43 @@ def discounted(vote: Vote, discount: float) -> Vote:
     return replace(vote, type=max(probabilities, key=lambda kind: probabilities[kind]), probabilities=probabilities)
 
 
+def share(votes: Mapping[str, Vote], type_name: str, total_weight: float | None = None) -> float:
+    """Share of the votes that are for a type; 0 where nobody voted.
+
+    Args:
+        votes: on one candidate, by member; members that abstained are missing.
+        type_name: the type.
+        total_weight: votes that the share is counted over, where these are more than were given: an abstention counts as a
+            vote for no entity.
+    """
+    return _mean(_count(votes.values())[type_name], votes, total_weight)
+
+
+def mean_probability(votes: Mapping[str, Vote], type_name: str, total_weight: float | None = None) -> float:
+    """The mean probability that the members give a type, from 0 to 1: ``sum_j w_j p_j / sum_j w_j``, 0 where nobody voted.
+
+    A member j that states no probabilities has the p_j 1 for its type and 0 for others. ``total_weight``: see :func:`share`;
+    what is missing to it has the probability 0.
+    """
+    total = sum(vote.weight * vote.probability(type_name) for vote in votes.values())
+    return _mean(total, votes, total_weight)
+
+
+def support(votes: Mapping[str, Vote], type_name: str, rule: str, total_weight: float | None = None) -> float:
+    """What a rule counts for a type, from 0 to 1: its mean probability under ``probability``, else its share of the votes."""
+    return (mean_probability if rule == "probability" else share)(votes, type_name, total_weight)
+
+
+def runner_up(votes: Mapping[str, Vote], winner: str, types: Sequence[str]) -> str | None:
+    """The type with the most votes after the winner, by mean probability among equals; None if nobody voted for another."""
+    by_type = _count(vote for vote in votes.values() if vote.type not in (winner, None))
+    if not by_type:
+        return None
+    most = max(by_type.values())
+    leading = [name for name in types if by_type[name] == most]
+    return max(leading, key=lambda name: mean_probability(votes, name))
+
+
 def member_outputs(votes: Mapping[Span, Mapping[str, Vote]]) -> dict[str, MemberOutput]:
     """The votes on all candidates of a document by member; members without any vote are missing."""
     names = dict.fromkeys(name for by_member in votes.values() for name in by_member)
@@ -114,3 +152,15 @@ def _with_none(stated: Mapping[str, float] | None) -> dict[str | None, float] | 
     complete: dict[str | None, float] = {kind: float(probability) for kind, probability in stated.items()}
     complete[None] = max(0.0, 1 - sum(stated.values()))
     return complete
+
+
+def _count(votes: Iterable[Vote]) -> defaultdict[str | None, float]:
+    by_type: defaultdict[str | None, float] = defaultdict(float)
+    for vote in votes:
+        by_type[vote.type] += vote.weight
+    return by_type
+
+
+def _mean(total: float, votes: Mapping[str, Vote], total_weight: float | None) -> float:
+    voters = max(sum(vote.weight for vote in votes.values()), total_weight or 0.0)
+    return total / voters if voters else 0.0

@@ -13,7 +13,7 @@ from el4ner.recognisers.mrc import answer_questions, question_request
 from el4ner.recognisers.typed_spans import TypedSpans
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
-from el4ner.vote.one_candidate import Vote
+from el4ner.vote.votes import Vote
 
 TEXT = "Ada met Bo in Oslo; Bo left Oslo."
 ADA, BO, OSLO, SECOND = Span(0, 3), Span(8, 10), Span(14, 18), Span(20, 22)

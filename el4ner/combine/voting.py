@@ -1,7 +1,7 @@
-"""Stage 4's decision: from the votes on a window's candidates to typed entities."""
+"""Who wins the vote on a window's candidates, by the rule of a configuration: counts of votes, or a combiner."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -10,14 +10,12 @@ from el4ner.combine.combiner import Combiner, load_combiner
 from el4ner.combine.rules import entities_of
 from el4ner.config import ClassifyConfig, Config
 from el4ner.errors import ConfigError
-from el4ner.recognisers.base import Diagnostics
 from el4ner.text.spans import Span
 from el4ner.vote.best_set import best_flat, best_nested
 from el4ner.vote.entities import ScoreKind, VotedEntity
-from el4ner.vote.one_candidate import mean_probability, support
 from el4ner.vote.rules import count_votes, elect_all
 from el4ner.vote.table import tabulate
-from el4ner.vote.votes import Vote, discounted, member_outputs
+from el4ner.vote.votes import Vote, discounted, mean_probability, member_outputs, support
 
 Votes: TypeAlias = Mapping[str, Vote]
 
@@ -133,14 +131,6 @@ def build_voting_rule(config: Config) -> VotingRule:
             "learn it again from a run with these labels"
         )
     return VotingRule(settings, config.type_names, nested, combiner)
-
-
-def record_vote_counts(votes: Mapping[Span, Votes], elected: Sequence[VotedEntity], diagnostics: Diagnostics) -> None:
-    """Count candidates, those that the vote rejected, and who voted for no entity: a run that finds nothing can say why."""
-    diagnostics.counts["candidates"] += len(votes)
-    diagnostics.counts["voted-out"] += len(votes.keys() - {entity.span for entity in elected})
-    for given in votes.values():
-        diagnostics.counts.update(f"none-by-{name}" for name, vote in given.items() if vote.type is None)
 
 
 def combiner_hash(config: Config) -> str | None:

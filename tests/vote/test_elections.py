@@ -4,9 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from el4ner.vote.one_candidate import Vote, elect, runner_up, share, support
+from el4ner.vote.rules import Rule, Tie, count_votes, elect_all
+from el4ner.vote.votes import Vote, runner_up, share, support
 
 TYPES = ("PER", "LOC", "ORG")
+
+
+def elect(
+    votes: dict[str, Vote],
+    types: tuple[str, ...],
+    *,
+    rule: Rule = "plurality",
+    tie: Tie = "none",
+    total_weight: float | None = None,
+    threshold: float | None = None,
+) -> str | None:
+    """The winning type of one candidate, or None for no entity."""
+    (row,) = elect_all(count_votes([votes], types, total_weight), rule, tie, threshold).tolist()
+    return None if row < 0 else types[row]
 
 
 def hard(*types: str | None) -> dict[str, Vote]:
