@@ -63,7 +63,7 @@ async def _pre_extracted(config: Config, pool: Sequence[Document], quiet: bool) 
     """
     from el4ner.engines.meter import Meter
     from el4ner.pipeline import build_pipeline
-    from el4ner.recognisers.base import Diagnostics
+    from el4ner.recognisers.base import WindowContext
 
     zero_shot = config.model_copy(
         update={"demonstrations": config.demonstrations.model_copy(update={"method": "none"})}
@@ -75,12 +75,11 @@ async def _pre_extracted(config: Config, pool: Sequence[Document], quiet: bool) 
 
         async def one(document: Document) -> list[Span]:
             async with limit:
-                diagnostics = Diagnostics()
-                language = detect(document.text)
-                spans, answered = await pipeline.pre_extract(document.text, language, diagnostics)
+                context = WindowContext.of(document.text, detect(document.text))
+                spans, answered = await pipeline.pre_extract(context)
                 progress.advance(task)
                 if not answered:
-                    reason = "; ".join(diagnostics.problems) or f"no member takes its language, {language}"
+                    reason = "; ".join(context.problems) or f"no member takes its language, {context.language}"
                     raise ConfigError(f"no member answered for pool sentence {document.id}: {reason}")
                 return spans
 

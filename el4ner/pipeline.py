@@ -1,47 +1,44 @@
-"""EL4NER: one window through all stages.
+"""EL4NER: one window through five steps.
 
-pre-extract (zero-shot, every member, union) -> demonstrations (SpanSim) -> extract (k-shot, every member, union)
--> classify (k-shot, every member, vote) -> verify -> entities
+1. pre-extract: every recogniser, zero-shot; the union of their spans
+2. demonstrations: labelled sentences of the pool whose spans are most alike (SpanSim)
+3. propose: every recogniser, k-shot; the union of their spans are the candidates
+4. vote: every recogniser, on every candidate
+5. decide: who wins the vote, what the judges say of it, what may overlap
 
-Members of role single-pass answer stages 1 and 3 with mentions and their types, which are candidates and votes in one; what they
-disagree about they are asked to rescore. The answers of members of role mrc to one question a type are candidates and votes as
-well; these members take part from the demonstrations on.
+How a recogniser proposes and votes is its own affair (``recognisers/base.py``). One that types spans as it finds them has voted.
 """
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias
 
 from el4ner.combine.voting import Votes, VotingRule, build_voting_rule, combiner_hash
-from el4ner.config import Config, Language
-from el4ner.demos.balance import question_demonstrations
+from el4ner.config import Config
 from el4ner.demos.build import build_retriever
 from el4ner.demos.lookup import lookup_mentions
 from el4ner.demos.retrieve import Retriever
 from el4ner.engines.answer_store import AnswerStore
-from el4ner.engines.base import Engine, Request
 from el4ner.engines.build import build_engines
 from el4ner.engines.meter import Meter
-from el4ner.prompts.copying import CLOSE, OPEN
-from el4ner.recognisers.base import Diagnostics, PromptedMember, ask_all, by_role
-from el4ner.recognisers.classify import classify
-from el4ner.recognisers.extract import extract
-from el4ner.recognisers.fit_to_context import most_similar
-from el4ner.recognisers.mrc import ask_mrc_members
-from el4ner.recognisers.preview import as_text, extractor_requests, first_question
-from el4ner.recognisers.rescoring import rescore_all
-from el4ner.recognisers.single_pass import STAGE as MARK
-from el4ner.recognisers.single_pass import mark_all, marking_request
-from el4ner.recognisers.typed_spans import TypedSpans, all_votes, merge_earlier, typed_spans_of
-from el4ner.recognisers.verify import verify_all
+from el4ner.prompts.copying import escape_marks
+from el4ner.recognisers.base import Judge, Recogniser, Rescorer, WindowContext
+from el4ner.recognisers.build import build_recognisers
+from el4ner.recognisers.proposal import Proposal, disputed, proposal_of
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
 from el4ner.vote.entities import VotedEntity, WindowResult
 from el4ner.vote.overlaps import flatten, nest
 from el4ner.vote.union import unite
-from el4ner.vote.votes import Candidate
+from el4ner.vote.votes import Candidate, runner_up, share
+
+Members: TypeAlias = Sequence[Recogniser]
+Proposals: TypeAlias = Mapping[str, Proposal]
+"""By member; those that abstained are missing."""
+Shown: TypeAlias = Mapping[str, tuple[Document, ...]]
+"""The demonstrations of each member, in prompt order."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,14 @@ class Pipeline:
 
     Attributes:
         config: the resolved configuration.
-        members: the members with their prompts and answer formats.
+        members: the recognisers.
         retriever: chooses demonstrations; None: zero-shot.
         store: the members' answers on disk, if they are kept.
         voting: the rule of the vote, from the configuration.
     """
 
     config: Config
-    members: tuple[PromptedMember, ...]
+    members: tuple[Recogniser, ...]
     retriever: Retriever | None
     store: AnswerStore | None = None
     voting: VotingRule = field(init=False)
@@ -67,236 +64,186 @@ class Pipeline:
 
     async def find(self, window: Window) -> WindowResult:
         """The entities of a window. A member's failure is an abstention, recorded in the result."""
-        language = cast(Language, window.language)
-        text = safe_text(window.text)
-        diagnostics = Diagnostics()
-        members = self._members_for(language)
-        extractors, single_pass_members, mrc_members = by_role(members)
-        found: dict[str, list[Span]] = {}
-        earlier: dict[str, TypedSpans] = {}
-        if self.config.extract.pre_extract and (extractors or single_pass_members or self._retrieves_by_spans()):
-            found, earlier = await self._pre_extract(members, text, language, diagnostics)
-        hints = unite(found)
-        demonstrations = self._demonstrations(window.text, hints, language) if extractors or single_pass_members else ()
-        examples = self._question_demonstrations(mrc_members, window.text, hints, language)
-        again = self._needs_second_pass(found, demonstrations)
-        names = {member.name for member in extractors}
-        found, marked, answers = await asyncio.gather(
-            self._extract(
-                extractors,
-                text,
-                language,
-                demonstrations,
-                {n: spans for n, spans in found.items() if n in names},
-                again,
-                diagnostics,
-            ),
-            self._mark(single_pass_members, text, language, demonstrations, earlier, again, diagnostics),
-            ask_mrc_members(mrc_members, text, language, examples, self.config, diagnostics),
-        )
-        if self.config.extract.keep_pre_extracted and not (extractors or single_pass_members):
-            answers = merge_earlier(answers, earlier)
-        if answers and self.config.mrc.lookup:
-            near = self._lookup(window.text, language)
-            answers = {name: near.added_to(answer) for name, answer in answers.items()}
-        answers |= marked
-        found |= {name: list(answer.types) for name, answer in answers.items()}
-        candidates = unite(found, self.config.extract.min_members)
-        if self.config.classify.rescore_disputed:
-            seen = dict.fromkeys(marked, demonstrations if again else ())
-            answers |= await rescore_all(single_pass_members, text, language, seen, candidates, marked, diagnostics)
-        typed = await self._classify(extractors, text, language, demonstrations, candidates, diagnostics)
-        votes = {span: all_votes(span, typed[span], found, answers, members, language) for span in candidates}
-        total_weight = sum(member.weight(language) for member in members)
-        voted = self.voting.decide(text, votes, total_weight)
-        _record_vote_counts(votes, voted, diagnostics)
-        discounted = self.voting.discounted_votes(votes)
-        entities = await verify_all(extractors, text, language, voted, discounted, self.config, diagnostics)
-        entities = [self.voting.scored(entity, discounted[entity.span], total_weight) for entity in entities]
-        kept = self._arrange(entities, discounted, total_weight)
-        diagnostics.counts["overlapping"] += len(entities) - len(kept)
-        voters = {name for given in votes.values() for name in given}
-        answered = set(found) & voters if candidates else set(found)
-        said = tuple(Candidate(*item) for item in votes.items()) if self.config.batch.candidates else ()
-        problems, counts, kind = tuple(diagnostics.problems), +diagnostics.counts, self.voting.score_kind
-        return WindowResult(tuple(kept), tuple(sorted(answered)), problems, counts, said, kind)
+        context = WindowContext.of(window.text, window.language)
+        members = self._members_for(context)
+        first = await self._pre_extract(members, context) if self._needs_pre_extraction(members) else {}
+        shown = self._demonstrations(members, context, unite(_spans(first)))
+        proposals = await self._propose(members, context, first, shown)
+        votes = await self._vote(members, context, proposals, shown)
+        entities = await self._decide(members, context, votes)
+        return self._result(context, proposals, votes, entities)
 
-    async def pre_extract(self, text: str, language: Language, diagnostics: Diagnostics) -> tuple[list[Span], set[str]]:
-        """Stage 1: the union of the members' zero-shot spans, and who answered."""
-        found, _ = await self._pre_extract(self._members_for(language), safe_text(text), language, diagnostics)
-        return unite(found), set(found)
+    async def _pre_extract(self, members: Members, context: WindowContext) -> Proposals:
+        """Step 1: what members find before demonstrations are chosen; where nobody pre-extracts, everybody does."""
+        asked = [member for member in members if member.pre_extracts] or members
+        return await _proposals(asked, context, {member.name: () for member in asked})
+
+    def _demonstrations(self, members: Members, context: WindowContext, hints: Sequence[Span]) -> Shown:
+        """Step 2: the demonstrations of each member, by the spans that were found so far."""
+        if self.retriever is None:
+            return {member.name: () for member in members}
+        choosers = {member.choose for member in members}
+        chosen = {
+            choose: _escaped(choose(self.retriever, self.config, context, hints)) if choose else ()
+            for choose in choosers
+        }
+        return {member.name: chosen[member.choose] for member in members}
+
+    async def _propose(self, members: Members, context: WindowContext, first: Proposals, shown: Shown) -> Proposals:
+        """Step 3: what each member says in the end; who is not asked again stands by what it found first."""
+        again = [member for member in members if self._asks_again(member, first, shown)]
+        later = await _proposals(again, context, shown)
+        stands = first.keys() - (
+            {member.name for member in again} if not self.config.extract.keep_pre_extracted else ()
+        )
+        kept = {name: first[name] for name in stands}
+        both = {name: kept[name].added_to(proposal) for name, proposal in later.items() if name in kept}
+        final = {**kept, **later, **both}
+        return final | {
+            m.name: self._look_up(m, context, final[m.name]) for m in members if m.name in final and m.lookup
+        }
+
+    async def _vote(
+        self, members: Members, context: WindowContext, proposals: Proposals, shown: Shown
+    ) -> dict[Span, Votes]:
+        """Step 4: everybody's votes on the candidates of all, in the order of the members."""
+        candidates = unite(_spans(proposals), self.config.extract.min_members)
+        if self.config.classify.rescore_disputed:
+            proposals = {**proposals, **await _rescored(members, context, candidates, proposals)}
+        given = await asyncio.gather(
+            *(m.vote(context, candidates, proposals.get(m.name), shown[m.name]) for m in members)
+        )
+        by_member = list(zip(members, given, strict=True))
+        return {span: {m.name: votes[span] for m, votes in by_member if span in votes} for span in candidates}
+
+    async def _decide(self, members: Members, context: WindowContext, votes: Mapping[Span, Votes]) -> list[VotedEntity]:
+        """Step 5: the entities that are elected, that their judges do not reject, and that may stand together; with scores."""
+        weight = sum(member.weight(context.language) for member in members)
+        elected = self.voting.decide(context.text, votes, weight)
+        _count(votes, elected, context)
+        counted = self.voting.discounted_votes(votes)
+        verified = await self._verify(members, context, elected, counted)
+        scored = [self.voting.scored(entity, counted[entity.span], weight) for entity in verified]
+        arrange = flatten if self.config.entities.nested == "flatten" else nest
+        kept = arrange(scored, lambda entity: self.voting.strength(entity, counted[entity.span], weight))
+        context.counts["overlapping"] += len(scored) - len(kept)
+        return kept
+
+    async def _verify(
+        self, members: Members, context: WindowContext, entities: Sequence[VotedEntity], votes: Mapping[Span, Votes]
+    ) -> list[VotedEntity]:
+        """The entities after their judges' verdicts; one that nobody could judge stays as it is."""
+        settings = self.config.verify
+        judges = self._judges(members)
+
+        async def judged(entity: VotedEntity) -> VotedEntity | None:
+            given = votes[entity.span]
+            if settings.mode == "doubtful" and share(given, entity.type) >= settings.doubtful_below:
+                return entity
+            answers = await asyncio.gather(*(judge.verify(context, entity.span, entity.type) for judge in judges))
+            said = [(judge.name, answer) for judge, answer in zip(judges, answers, strict=True) if answer is not None]
+            verdicts = {name: probability >= settings.threshold for name, probability in said}
+            return self._after(replace(entity, verdicts=verdicts), given, context)
+
+        results = await asyncio.gather(*map(judged, entities))
+        return [entity for entity in results if entity is not None]
+
+    def _after(self, entity: VotedEntity, votes: Votes, context: WindowContext) -> VotedEntity | None:
+        """An entity with its verdicts: kept where most call it right or nobody could judge it, else what is configured.
+
+        A new type has not been judged, and its score is to be estimated anew.
+        """
+        right = sum(entity.verdicts.values())
+        if not entity.verdicts or 2 * right > len(entity.verdicts):
+            return entity
+        on_reject = self.config.verify.on_reject
+        context.counts[f"rejected-{on_reject}"] += 1
+        if on_reject == "flag":
+            return entity
+        other = runner_up(votes, entity.type, self.config.type_names) if on_reject == "retype" else None
+        return None if other is None else replace(entity, type=other, score=None, verdicts={})
+
+    def _result(
+        self,
+        context: WindowContext,
+        proposals: Proposals,
+        votes: Mapping[Span, Votes],
+        entities: Sequence[VotedEntity],
+    ) -> WindowResult:
+        voters = {name for given in votes.values() for name in given}
+        answered = proposals.keys() & voters if votes else proposals.keys()
+        candidates = tuple(Candidate(*item) for item in votes.items()) if self.config.batch.candidates else ()
+        return WindowResult(
+            tuple(entities),
+            tuple(sorted(answered)),
+            tuple(context.problems),
+            +context.counts,
+            candidates,
+            self.voting.score_kind,
+        )
+
+    def _members_for(self, context: WindowContext) -> list[Recogniser]:
+        return [member for member in self.members if member.supports(context.language)]
+
+    def _needs_pre_extraction(self, members: Members) -> bool:
+        """Whether anybody pre-extracts, or the choice of somebody's demonstrations waits for spans."""
+        waits = self.retriever is not None and self.config.demonstrations.method == "span"
+        return self.config.extract.pre_extract and any(m.pre_extracts or (waits and m.choose) for m in members)
+
+    def _asks_again(self, member: Recogniser, first: Proposals, shown: Shown) -> bool:
+        """Whether step 3 asks a member: not where there is nothing to show, or no doubt; what it found first goes on then."""
+        settings = self.config.extract
+        if not (settings.pre_extract and member.pre_extracts):
+            return True
+        if not (settings.few_shot and shown[member.name]):
+            return False
+        return not (settings.few_shot == "doubtful" and _agree(first.values()))
+
+    def _look_up(self, member: Recogniser, context: WindowContext, proposal: Proposal) -> Proposal:
+        """A member's proposal, and what the most similar sentences of the pool name in the text."""
+        assert self.retriever is not None, "a lookup without a pool"
+        near = self.retriever.retrieve(context.original, (), context.language, k=member.lookup, method="sentence")
+        named = lookup_mentions(context.original, near.demonstrations)
+        return proposal_of(named, self.config.type_names).added_to(proposal)
+
+    def _judges(self, members: Members) -> list[Judge]:
+        settings = self.config.verify
+        able = [member for member in members if isinstance(member, Judge) and settings.mode != "off"]
+        if settings.mode == "all":
+            return able
+        return [judge for judge in able if judge.name == settings.member] or able[:1]
+
+    async def pre_extract(self, context: WindowContext) -> tuple[list[Span], set[str]]:
+        """Step 1 alone: the union of the members' zero-shot spans, and who answered."""
+        found = await self._pre_extract(self._members_for(context), context)
+        return unite(_spans(found)), set(found)
 
     async def close(self) -> None:
         """Give back what members and store hold."""
-        await asyncio.gather(*(member.engine.close() for member in self.members))
+        await asyncio.gather(*(member.close() for member in self.members))
         if self.store is not None:
             self.store.close()
 
     def preview(self, window: Window) -> list[tuple[str, str]]:
-        """One rendered prompt a stage for the first members that take the window's language: (stage, prompt)."""
-        language = cast(Language, window.language)
-        text = safe_text(window.text)
-        extractors, single_pass_members, mrc_members = by_role(self._members_for(language) or self.members)
-        requests: list[tuple[str, Request]] = []
-        demonstrations = self._demonstrations(window.text, [], language) if extractors or single_pass_members else ()
-        if extractors:
-            requests += extractor_requests(extractors[0], text, language, demonstrations, self.config)
-        if single_pass_members:
-            requests.append((MARK, marking_request(single_pass_members[0], text, language, demonstrations)))
-        if mrc_members:
-            examples = self._question_demonstrations(mrc_members, window.text, [], language)
-            requests.append(first_question(mrc_members[0], text, language, examples, self.config))
-        return [(stage, as_text(request.messages)) for stage, request in requests]
+        """One rendered prompt a stage, of the first members that take the window's language: (stage, prompt)."""
+        context = WindowContext.of(window.text, window.language)
+        members = self._members_for(context) or self.members
+        shown = self._demonstrations(members, context, ())
+        prompts: dict[str, str] = {}
+        for member in members:
+            for stage, prompt in member.preview(context, shown[member.name]):
+                prompts.setdefault(stage, prompt)
+        return list(prompts.items())
 
     def provenance(self) -> dict[str, Any]:
         """What the answers depend on: hashes of models, templates, pool and embedder."""
         combiner = combiner_hash(self.config)
         return {
-            "members": {member.name: member.engine.fingerprint for member in self.members},
-            "templates": sorted({(member.questions or member.prompts).identity for member in self.members}),
+            "members": {member.name: member.fingerprint for member in self.members},
+            "templates": sorted({member.templates for member in self.members if member.templates}),
             "retrieval": None if self.retriever is None else self.retriever.provenance(),
             **({} if combiner is None else {"combiner": combiner}),
         }
-
-    def _members_for(self, language: Language) -> list[PromptedMember]:
-        return [member for member in self.members if member.supports(language)]
-
-    def _demonstrations(self, text: str, hints: Sequence[Span], language: Language) -> tuple[Document, ...]:
-        if self.retriever is None:
-            return ()
-        return _safe(self.retriever.retrieve(text, hints, language).demonstrations)
-
-    def _retrieves_by_spans(self) -> bool:
-        """Whether demonstrations of questions wait for spans of the text."""
-        method, k = self.config.demonstrations.method, self.config.mrc.k
-        return self.retriever is not None and method == "span" and k != 0
-
-    def _question_demonstrations(
-        self, mrc_members: Sequence[PromptedMember], text: str, hints: Sequence[Span], language: Language
-    ) -> tuple[Document, ...]:
-        """The demonstrations that all questions about a text share."""
-        if self.retriever is None or not mrc_members:
-            return ()
-        c = self.config
-        return _safe(
-            question_demonstrations(self.retriever, c.demonstrations, c.mrc, c.type_names, text, hints, language)
-        )
-
-    def _lookup(self, text: str, language: Language) -> TypedSpans:
-        """What the most similar sentences of the pool name in a text."""
-        assert self.retriever is not None, "a lookup without a pool"
-        near = self.retriever.retrieve(text, (), language, k=self.config.mrc.lookup, method="sentence")
-        return typed_spans_of(lookup_mentions(text, near.demonstrations), self.config.type_names)
-
-    async def _pre_extract(
-        self, members: Sequence[PromptedMember], text: str, language: Language, diagnostics: Diagnostics
-    ) -> tuple[dict[str, list[Span]], dict[str, TypedSpans]]:
-        """Stage 1: spans by member, and what members said that name types with them.
-
-        Members of role mrc, whom it costs a call for each question, are asked only where there are no others.
-        """
-        extractors, single_pass_members, mrc_members = by_role(members)
-        if not extractors and not single_pass_members:
-            answers = await ask_mrc_members(mrc_members, text, language, (), self.config, diagnostics)
-            return {name: list(answer.types) for name, answer in answers.items()}, answers
-        spans, marked = await asyncio.gather(
-            self._extract_spans(extractors, text, language, (), diagnostics),
-            mark_all(single_pass_members, text, language, (), self.config, diagnostics),
-        )
-        return spans | {name: list(answer.types) for name, answer in marked.items()}, marked
-
-    def _needs_second_pass(self, found: Mapping[str, Sequence[Span]], demonstrations: Sequence[Document]) -> bool:
-        """Whether stage 3 asks: not where there is nothing to show, or no doubt; what stage 1 found goes on then."""
-        settings = self.config.extract
-        if settings.pre_extract and not (settings.few_shot and demonstrations):
-            return False
-        return not (settings.few_shot == "doubtful" and _agree(found.values()))
-
-    async def _extract(
-        self,
-        members: Sequence[PromptedMember],
-        text: str,
-        language: Language,
-        demonstrations: Sequence[Document],
-        pre_extracted: Mapping[str, list[Span]],
-        again: bool,
-        diagnostics: Diagnostics,
-    ) -> dict[str, list[Span]]:
-        """Stage 3: the spans of each member that go on."""
-        if not again:
-            return dict(pre_extracted)
-        found = await self._extract_spans(members, text, language, demonstrations, diagnostics)
-        if self.config.extract.keep_pre_extracted:
-            return {name: [*pre_extracted.get(name, ()), *found.get(name, ())] for name in {**pre_extracted, **found}}
-        return found
-
-    async def _mark(
-        self,
-        members: Sequence[PromptedMember],
-        text: str,
-        language: Language,
-        demonstrations: Sequence[Document],
-        earlier: Mapping[str, TypedSpans],
-        again: bool,
-        diagnostics: Diagnostics,
-    ) -> dict[str, TypedSpans]:
-        """The same of members of role single-pass: what each says in the end."""
-        if not again or not members:
-            return dict(earlier) if members else {}
-        marked = await mark_all(members, text, language, demonstrations, self.config, diagnostics)
-        return merge_earlier(marked, earlier) if self.config.extract.keep_pre_extracted else marked
-
-    async def _extract_spans(
-        self,
-        members: Sequence[PromptedMember],
-        text: str,
-        language: Language,
-        demonstrations: Sequence[Document],
-        diagnostics: Diagnostics,
-    ) -> dict[str, list[Span]]:
-        settings, order = self.config.extract, self.config.demonstrations.order
-        questions = {v.name: extract(v, text, language, demonstrations, settings, diagnostics, order) for v in members}
-        return await ask_all(questions, "extract" if demonstrations else "pre-extract", diagnostics)
-
-    async def _classify(
-        self,
-        members: Sequence[PromptedMember],
-        text: str,
-        language: Language,
-        demonstrations: Sequence[Document],
-        candidates: Sequence[Span],
-        diagnostics: Diagnostics,
-    ) -> dict[Span, Votes]:
-        asked = self._representatives(text, candidates)
-        order = self.config.demonstrations.order
-        near = most_similar(demonstrations, self.config.classify.k, order)
-        together = [
-            ask_all(
-                {v.name: classify(v, text, span, language, near, diagnostics, order) for v in members},
-                "classify",
-                diagnostics,
-            )
-            for span in asked
-        ]
-        votes = dict(zip(asked, await asyncio.gather(*together), strict=True))
-        if self.config.classify.ask_per == "occurrence":
-            return dict(votes)
-        by_surface = {span.surface(text): cast(Votes, given) for span, given in votes.items()}
-        return {span: by_surface[span.surface(text)] for span in candidates}
-
-    def _representatives(self, text: str, candidates: Sequence[Span]) -> list[Span]:
-        """The spans to ask about: all, or the first of each surface."""
-        if self.config.classify.ask_per == "occurrence":
-            return list(candidates)
-        return list({span.surface(text): span for span in reversed(candidates)}.values())
-
-    def _arrange(
-        self, entities: Sequence[VotedEntity], discounted: Mapping[Span, Votes], total_weight: float
-    ) -> list[VotedEntity]:
-        def strength(entity: VotedEntity) -> float:
-            return self.voting.strength(entity, discounted[entity.span], total_weight)
-
-        return (flatten if self.config.entities.nested == "flatten" else nest)(entities, strength)
 
 
 def build_pipeline(
@@ -314,31 +261,51 @@ def build_pipeline(
         El4nerError: a model folder, an endpoint, the pool, the index or the embedder cannot be used.
     """
     store = AnswerStore(cache_path) if cache_path is not None else None
-    engines: dict[str, Engine] = build_engines(config, meter, store)
-    members = tuple(PromptedMember.of(engines[settings.name], settings, config) for settings in config.members)
+    members = build_recognisers(config, build_engines(config, meter, store))
     return Pipeline(config, members, build_retriever(config, pool), store)
 
 
-def safe_text(text: str) -> str:
-    """The text with the marks of the inline format replaced by look-alikes of the same length, so that offsets stay."""
-    return text.replace(OPEN, "⟦⟦").replace(CLOSE, "⟧⟧")
+async def _proposals(members: Members, context: WindowContext, shown: Shown) -> dict[str, Proposal]:
+    """What each member finds; those that abstain are missing."""
+    found = await asyncio.gather(*(member.propose(context, shown[member.name]) for member in members))
+    return {member.name: proposal for member, proposal in zip(members, found, strict=True) if proposal is not None}
 
 
-def _record_vote_counts(votes: Mapping[Span, Votes], elected: Sequence[VotedEntity], diagnostics: Diagnostics) -> None:
+async def _rescored(
+    members: Members, context: WindowContext, candidates: Sequence[Span], proposals: Proposals
+) -> dict[str, Proposal]:
+    """The proposals of those members that can tell how probable they find what they do not read alike."""
+    able = [
+        (member, proposals[member.name])
+        for member in members
+        if isinstance(member, Rescorer) and member.name in proposals and proposals[member.name].complete
+    ]
+    groups = disputed(candidates, [proposal for _, proposal in able])
+    if not groups:
+        return {}
+    rescored = await asyncio.gather(*(member.rescore(context, groups, proposal) for member, proposal in able))
+    return {member.name: proposal for (member, _), proposal in zip(able, rescored, strict=True)}
+
+
+def _count(votes: Mapping[Span, Votes], elected: Sequence[VotedEntity], context: WindowContext) -> None:
     """Count candidates, those that the vote rejected, and who voted for no entity: a run that finds nothing can say why."""
-    diagnostics.counts["candidates"] += len(votes)
-    diagnostics.counts["voted-out"] += len(votes.keys() - {entity.span for entity in elected})
+    context.counts["candidates"] += len(votes)
+    context.counts["voted-out"] += len(votes.keys() - {entity.span for entity in elected})
     for given in votes.values():
-        diagnostics.counts.update(f"none-by-{name}" for name, vote in given.items() if vote.type is None)
+        context.counts.update(f"none-by-{name}" for name, vote in given.items() if vote.type is None)
 
 
-def _agree(found: Collection[Sequence[Span]]) -> bool:
+def _spans(proposals: Proposals) -> dict[str, Collection[Span]]:
+    return {name: proposal.types.keys() for name, proposal in proposals.items()}
+
+
+def _agree(proposals: Collection[Proposal]) -> bool:
     """Whether several members found the same spans."""
-    return len(found) > 1 and len({frozenset(spans) for spans in found}) == 1
+    return len(proposals) > 1 and len({frozenset(proposal.types) for proposal in proposals}) == 1
 
 
-def _safe(documents: Sequence[Document]) -> tuple[Document, ...]:
-    return tuple(replace(document, text=safe_text(document.text)) for document in documents)
+def _escaped(documents: Sequence[Document]) -> tuple[Document, ...]:
+    return tuple(replace(document, text=escape_marks(document.text)) for document in documents)
 
 
-__all__ = ["Pipeline", "build_pipeline", "safe_text"]
+__all__ = ["Pipeline", "build_pipeline"]

@@ -12,7 +12,7 @@ from el4ner.demos.retrieve import Retrieval
 from el4ner.engines.base import Answer, Choice, Request
 from el4ner.errors import ContextOverflowError
 from el4ner.pipeline import Pipeline
-from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.build import build_recognisers
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Entity, Span
 from el4ner.vote.entities import WindowResult
@@ -152,8 +152,7 @@ def pipeline_of(
 ) -> Pipeline:
     """A pipeline of scripted members, zero-shot unless there is a retriever."""
     config = config_of([m.name for m in members], settings, **fields)
-    prompted = tuple(PromptedMember.of(m, c, config) for m, c in zip(members, config.members, strict=True))
-    return Pipeline(config, prompted, retriever)
+    return Pipeline(config, build_recognisers(config, {m.name: m for m in members}), retriever)
 
 
 def window(text: str, language: str = "en") -> Window:

@@ -27,8 +27,8 @@ from el4ner.demos.retrieve import Retriever
 from el4ner.demos.weights import build_weights
 from el4ner.engines.base import Answer, Choice
 from el4ner.errors import MemberError
-from el4ner.pipeline import safe_text
-from el4ner.recognisers.base import Diagnostics
+from el4ner.prompts.copying import escape_marks
+from el4ner.recognisers.base import WindowContext
 from el4ner.text.spans import Span
 
 TEXT = "Ada Lovelace wrote from London to Paris."
@@ -204,7 +204,7 @@ def test_the_sentence_itself_is_never_its_demonstration(method: str, text: str):
     find(pipeline_of([a], retriever), text)
     prompts = [r.messages for r in a.asked if r.stage == "extract"]
     assert [[m.content for m in messages if m.role == "user"] for messages in prompts] == [
-        [f"{SHOWN.text} : find", f"{safe_text(text)} : find"]
+        [f"{SHOWN.text} : find", f"{escape_marks(text)} : find"]
     ]
 
 
@@ -400,7 +400,7 @@ def test_brackets_of_a_demonstration_are_no_marks():
 
 @pytest.mark.parametrize("text", ["", "[[a]]", "[[[[", "]]]", "a]][[b", "[]", "🙂[[張]]"])
 def test_a_safe_text_keeps_every_offset(text: str):
-    safe = safe_text(text)
+    safe = escape_marks(text)
     assert len(safe) == len(text)
     assert "[[" not in safe and "]]" not in safe
     assert all(a == b for a, b in zip(safe, text, strict=True) if b not in "[]")
@@ -462,7 +462,7 @@ def test_many_windows_at_once_do_not_mix():
     texts = [f"{place} is here." for place in places]
 
     async def together():
-        return await asyncio.gather(*(pipeline.pre_extract(text, "en", Diagnostics()) for text in texts))
+        return await asyncio.gather(*(pipeline.pre_extract(WindowContext.of(text, "en")) for text in texts))
 
     results = asyncio.run(together())
     assert [spans[0].surface(text) for (spans, _), text in zip(results, texts, strict=True)] == places
@@ -495,6 +495,6 @@ def test_the_provenance_names_models_templates_and_pool():
     pipeline = pipeline_of([member("a")], FixedRetriever(SHOWN))
     assert pipeline.provenance() == {
         "members": {"a": "scripted:a"},
-        "templates": [pipeline.members[0].prompts.identity],
+        "templates": [pipeline.members[0].templates],
         "retrieval": {"pool": "fixed"},
     }

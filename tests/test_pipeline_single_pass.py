@@ -10,8 +10,8 @@ from scripted_members import FixedRetriever, Rule, ScriptedMember, find, found, 
 from el4ner.batch.merge import MergeRules, merge
 from el4ner.engines.base import Answer, Choice, Request
 from el4ner.errors import ConfigError, MemberError
+from el4ner.recognisers.proposal import Proposal
 from el4ner.recognisers.rescoring import region_of
-from el4ner.recognisers.typed_spans import TypedSpans
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 from el4ner.text.windows import cut_windows
@@ -177,7 +177,7 @@ def test_weighing_may_be_switched_off():
     ],
 )
 def test_a_region_begins_where_tokens_part(text: str, span: tuple[int, int], named: list[Any], start: int):
-    answer = TypedSpans({Span(*place): ("PER",) for place in named}, complete=True)
+    answer = Proposal({Span(*place): ("PER",) for place in named}, complete=True)
     assert region_of([Span(*span)], text, answer).start == start
 
 
@@ -226,3 +226,16 @@ def test_what_it_marks_in_one_window_speaks_for_the_windows_in_which_it_overlook
     assert len(windows) > 1 and sum(len(result.entities) for _, result in pairs) == 1
     assert prediction.surfaces == ("Ilse Brandt",) * 2
     assert [(e.type, e.score, e.source) for e in prediction.entities] == [("PER", 1.0, None), ("PER", 0.75, "document")]
+
+
+def test_a_first_answer_that_stands_is_weighed_after_the_prompt_that_it_answered():
+    def cut_when_shown(request: Request) -> str | Answer:
+        return Answer("[[", "length") if len(request.messages) > 2 else marks(London="location")(request)
+
+    one = ScriptedMember("one", {"mark": cut_when_shown, "weigh": weighing(London=0.9)})
+    two = ScriptedMember("two", {"mark": marks(), "weigh": weighing(London=0.3)})
+    settings = {"extract": {"keep_pre_extracted": True}}
+    find(pipeline_of([one, two], FixedRetriever(SHOWN), settings=settings, **TWO), TEXT)
+    weighed = [next(r for r in member.asked if r.stage == "weigh").messages for member in (one, two)]
+    assert weighed == [one.asked[0].messages, two.asked[1].messages]
+    assert SHOWN.text in str(weighed[1]) and SHOWN.text not in str(weighed[0])

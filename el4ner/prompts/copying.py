@@ -30,6 +30,11 @@ _TYPED_MARK = re.compile(r"\[\[([^\[\]]*)\|([^\[\]|]*)\]\]")
 _PIECE = re.compile(r"\[+|\]+|[^\[\]]+")
 
 
+def escape_marks(text: str) -> str:
+    """The text with the marks of the inline format replaced by look-alikes of the same length, so that offsets stay."""
+    return text.replace(OPEN, "⟦⟦").replace(CLOSE, "⟧⟧")
+
+
 def write_copy(text: str, spans: Sequence[Span]) -> str:
     """``text`` with marks around the spans; nested spans nest their marks.
 

@@ -1,1 +1,1 @@
-"""Extract, classify, verify: from a window to requests, from answers to spans."""
+"""Whoever finds entities in a window; ``base.py`` is the protocol, and each recogniser has a file of its own."""

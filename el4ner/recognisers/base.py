@@ -1,78 +1,50 @@
-"""Asking members: what they answered, who abstained and why, and what was dropped on the way."""
+"""The protocol of recognisers: whoever finds entities in a window, and what the pipeline tells it of the window.
 
-import asyncio
-import logging
+A recogniser is one class in a file of its own, and one line in ``build.py``. Two methods carry it: ``propose`` and ``vote``; one
+that types spans as it finds them needs ``propose`` alone. :class:`Judge` and :class:`Rescorer` are what some can do besides.
+"""
+
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Self, TypeAlias, TypeVar, cast
 
 from el4ner.config import Config, Language, MemberConfig
+from el4ner.demos.retrieve import Retriever
 from el4ner.engines.base import Engine
 from el4ner.errors import MemberError, ParseError
-from el4ner.prompts.formats import AnswerFormat, answer_format
-from el4ner.prompts.marking import Marking
-from el4ner.prompts.questions import Questions
-from el4ner.prompts.render import Prompts
+from el4ner.prompts.copying import escape_marks
+from el4ner.recognisers.proposal import Proposal
+from el4ner.text.documents import Document
+from el4ner.text.spans import Span
+from el4ner.vote.votes import Vote
 
-log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
-class PromptedMember:
-    """A member with its prompts: the engine that answers, the templates of its questions, and the format of its answers."""
+class WindowContext:
+    """A window as all recognisers read it, and what happened to it on the way.
 
-    engine: Engine
-    config: MemberConfig
-    prompts: Prompts
-    answer_format: AnswerFormat
-    questions: Questions | None = None
-    marking: Marking | None = None
+    Attributes:
+        text: the window's text without marks of the inline format (see :func:`escape_marks`); offsets are the window's.
+        language: of the text.
+        original: the window's text as given, by which demonstrations are chosen.
+        problems: one line for each abstention: member, stage, reason; never text.
+        counts: what was dropped or met.
+    """
 
-    @classmethod
-    def of(cls, engine: Engine, settings: MemberConfig, config: Config) -> "PromptedMember":
-        """A member as a configuration wants it asked.
-
-        Raises:
-            ConfigError: there are no prompts of its style.
-        """
-        questions = Questions.of(settings.prompt_style, config) if settings.role == "mrc" else None
-        marking = Marking.of(settings.prompt_style, config) if settings.role == "single-pass" else None
-        prompts = Prompts.of(settings.prompt_style, config)
-        return cls(engine, settings, prompts, answer_format(settings.answer_format), questions, marking)
-
-    @property
-    def name(self) -> str:
-        """The member's name."""
-        return self.config.name
-
-    def weight(self, language: Language) -> float:
-        """How much its vote counts for windows of that language."""
-        return self.config.weight.get(language, 1.0)
-
-    def supports(self, language: Language) -> bool:
-        """Whether windows of that language are sent to it."""
-        return language in self.config.languages
-
-
-def by_role(
-    members: Sequence[PromptedMember],
-) -> tuple[list[PromptedMember], list[PromptedMember], list[PromptedMember]]:
-    """Members that go through the paper's steps, those that mark and type in one pass, and those that answer questions."""
-    roles = ("el4ner", "single-pass", "mrc")
-    extractors, single_pass_members, mrc_members = (
-        [member for member in members if member.config.role == role] for role in roles
-    )
-    return extractors, single_pass_members, mrc_members
-
-
-@dataclass(slots=True)
-class Diagnostics:
-    """What happened in one window: problems (member, stage, reason; never text) and counts of what was dropped."""
-
+    text: str
+    language: Language
+    original: str
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, text: str, language: str) -> Self:
+        """The context of a text that nobody has read yet."""
+        return cls(escape_marks(text), cast(Language, language), text)
 
     def note(self, member: str, stage: str, error: Exception, times: int = 1) -> None:
         """Record an abstention, or as many of the same reason."""
@@ -81,18 +53,128 @@ class Diagnostics:
         reason = str(error).removeprefix(f"member {member}: ")
         self.problems.append(f"{member}, {stage}: {reason}" + (f" ({times} times)" if times > 1 else ""))
 
+    async def answer(self, member: str, stage: str, question: Awaitable[ResultT]) -> ResultT | None:
+        """What a member answers; None where it cannot, or its answer cannot be read: an abstention, which is noted."""
+        try:
+            return await question
+        except (MemberError, ParseError) as error:
+            self.note(member, stage, error)
+            return None
 
-async def ask_all(
-    questions: Mapping[str, Awaitable[ResultT]], stage: str, diagnostics: Diagnostics
-) -> dict[str, ResultT]:
-    """The answers by member; a member that failed or whose answer cannot be read abstains, and the diagnostics say why."""
-    results = await asyncio.gather(*questions.values(), return_exceptions=True)
-    answers: dict[str, ResultT] = {}
-    for name, result in zip(questions, results, strict=True):
-        if isinstance(result, MemberError | ParseError):
-            diagnostics.note(name, stage, result)
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            answers[name] = result
-    return answers
+
+Chooser: TypeAlias = Callable[[Retriever, Config, WindowContext, Sequence[Span]], Sequence[Document]]
+"""How demonstrations are chosen: by the pool, the configuration, the window, and the spans that were found in it so far."""
+
+
+class Recogniser(ABC):
+    """Finds entities in windows: a member of the ensemble. Safe to use for many windows at once.
+
+    Args:
+        settings: the member's section of the configuration.
+
+    Attributes:
+        name: its name in votes and reports.
+        pre_extracts: whether it is asked before demonstrations are chosen. One that is not (it costs a call for each type) is
+            asked with them, and before only where no other recogniser gives the spans to choose them by.
+        choose: how its demonstrations are chosen; None: it takes none. Recognisers that share a function share them.
+        lookup: mentions of so many of the most similar pool sentences count as its own.
+    """
+
+    pre_extracts = True
+    choose: Chooser | None = None
+    lookup = 0
+
+    def __init__(self, settings: MemberConfig) -> None:
+        self.name = settings.name
+        self._settings = settings
+
+    @classmethod
+    def of(cls, settings: MemberConfig, config: Config, engines: Mapping[str, Engine]) -> Self:
+        """The recogniser of a member.
+
+        Args:
+            settings: the member's section.
+            config: the ensemble's configuration.
+            engines: what answers requests, by member; for recognisers that ask some.
+        """
+        return cls(settings)
+
+    def supports(self, language: Language) -> bool:
+        """Whether windows of that language are given to it."""
+        return language in self._settings.languages
+
+    def weight(self, language: Language) -> float:
+        """How much its vote counts for windows of that language."""
+        return self._settings.weight.get(language, 1.0)
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of all that changes its answers, but for the prompts."""
+
+    @property
+    def templates(self) -> str | None:
+        """Version and hash of the templates of its prompts; None: it takes none."""
+        return None
+
+    @abstractmethod
+    async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
+        """The spans that it finds, with their types where it types; None where it abstains, which the context notes.
+
+        Args:
+            context: the window.
+            demonstrations: labelled sentences in prompt order; none: zero-shot.
+        """
+
+    async def vote(
+        self,
+        context: WindowContext,
+        candidates: Sequence[Span],
+        proposal: Proposal | None,
+        demonstrations: Sequence[Document],
+    ) -> Mapping[Span, Vote]:
+        """Its votes on the candidates of all recognisers, with probabilities where it gives them; by default what it proposed.
+
+        Args:
+            context: the window.
+            candidates: what the recognisers found together.
+            proposal: its own; None where it abstained.
+            demonstrations: in prompt order.
+
+        Returns:
+            The votes; candidates that it abstains from are missing.
+        """
+        if proposal is None:
+            return {}
+        weight = self.weight(context.language)
+        return {span: vote for span in candidates if (vote := proposal.vote(span, weight))}
+
+    def preview(self, context: WindowContext, demonstrations: Sequence[Document]) -> list[tuple[str, str]]:
+        """One prompt a stage, to be looked at before anything is computed: (stage, prompt)."""
+        return []
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        return
+
+
+class Judge(Recogniser):
+    """A recogniser that can say whether a typed candidate is right."""
+
+    @abstractmethod
+    async def verify(self, context: WindowContext, span: Span, type_name: str) -> float | None:
+        """The probability that it is, from 0 to 1; None where it abstains."""
+
+
+class Rescorer(Recogniser):
+    """A recogniser that can say how probable it finds readings other than its own."""
+
+    @abstractmethod
+    async def rescore(self, context: WindowContext, disputed: Sequence[Sequence[Span]], proposal: Proposal) -> Proposal:
+        """Its proposal with probabilities for what is disputed; as it was where it cannot tell.
+
+        Args:
+            context: the window.
+            disputed: groups of overlapping candidates that the rescorers do not read alike.
+            proposal: its own.
+        """

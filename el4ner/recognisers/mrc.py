@@ -1,19 +1,20 @@
-"""Reading comprehension by one member: a question for each type, whose answers are candidates and votes in one."""
+"""Reading comprehension: a question for each type, whose answers are candidates and votes in one (Ye, Tang, Guo, Wu 2024)."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from el4ner.config import Config, Language
-from el4ner.engines.base import Answer, Request
+from el4ner.config import Config, MemberConfig
+from el4ner.demos.balance import question_demonstrations
+from el4ner.demos.retrieve import Retriever
+from el4ner.engines.base import Answer, Engine, Request
 from el4ner.errors import MemberError, ParseError
 from el4ner.prompts.formats import Mention
 from el4ner.prompts.listing import before_repeats
 from el4ner.prompts.questions import Group, Questions
-from el4ner.recognisers.base import Diagnostics, PromptedMember
-from el4ner.recognisers.extract import locate
-from el4ner.recognisers.fit_to_context import ask_within_context
-from el4ner.recognisers.typed_spans import Found, TypedSpans, by_span
+from el4ner.recognisers.base import WindowContext
+from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, locate, marked_places
+from el4ner.recognisers.proposal import Proposal, by_span
 from el4ner.text.align import find
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
@@ -21,100 +22,110 @@ from el4ner.text.spans import Span
 STAGE = "mrc"
 
 
-async def answer_questions(
-    member: PromptedMember,
-    text: str,
-    language: Language,
-    demonstrations: Sequence[Document],
-    config: Config,
-    diagnostics: Diagnostics,
-) -> TypedSpans:
-    """A member's answers to all questions about a text, asked at once.
+def balanced_sentences(
+    retriever: Retriever, config: Config, context: WindowContext, hints: Sequence[Span]
+) -> tuple[Document, ...]:
+    """The demonstrations that all questions about a window share."""
+    shown, types = config.demonstrations, config.type_names
+    return question_demonstrations(retriever, shown, config.mrc, types, context.original, hints, context.language)
 
-    A question that the member cannot answer, or whose answer cannot be read, is an abstention: the diagnostics say why.
+
+class MrcRecogniser(LanguageModelRecogniser):
+    """A reader that answers questions about types.
 
     Args:
-        member: a member of role mrc.
-        text: what is asked about.
-        language: of the text.
-        demonstrations: demonstrations in prompt order.
+        engine: what answers.
+        settings: the member's section of the configuration.
         config: the ensemble's configuration.
-        diagnostics: of the window.
+
+    Raises:
+        ConfigError: there are no questions of its style.
     """
-    questions = _questions(member)
-    asked = [_ask(member, text, group, language, demonstrations, config, diagnostics) for group in questions.groups]
-    results = await asyncio.gather(*asked, return_exceptions=True)
-    read: Found = {}
-    lost: list[Exception] = []
-    for group, result in zip(questions.groups, results, strict=True):
-        if isinstance(result, MemberError | ParseError):
-            lost.append(result)
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            read |= result
-            lost += [ParseError("the answer passes over a type that it was asked about")] * (len(group) - len(result))
-    for errors in _by_reason(lost):
-        diagnostics.note(member.name, STAGE, errors[0], len(errors))
-    return TypedSpans(by_span(read, config.type_names), complete=not lost)
 
+    pre_extracts = False
 
-async def ask_mrc_members(
-    members: Sequence[PromptedMember],
-    text: str,
-    language: Language,
-    demonstrations: Sequence[Document],
-    config: Config,
-    diagnostics: Diagnostics,
-) -> dict[str, TypedSpans]:
-    """The answers of several members of role mrc; one that could say nothing at all is missing."""
-    given = await asyncio.gather(
-        *(answer_questions(v, text, language, demonstrations, config, diagnostics) for v in members)
-    )
-    return {member.name: answers for member, answers in zip(members, given, strict=True) if answers.usable}
+    def __init__(self, engine: Engine, settings: MemberConfig, config: Config) -> None:
+        super().__init__(engine, settings, config)
+        self.choose = None if config.mrc.k == 0 else balanced_sentences
+        self.lookup = config.mrc.lookup
+        self.questions = Questions.of(settings.prompt_style, config)
+        self._located = marked_places(config)
 
+    @property
+    def templates(self) -> str:
+        """Version and hash of the questions."""
+        return self.questions.identity
 
-def question_request(
-    member: PromptedMember,
-    text: str,
-    group: Group,
-    language: Language,
-    demonstrations: Sequence[Document],
-    config: Config,
-) -> Request:
-    """The request for one group of types."""
-    questions = _questions(member)
-    listed = min(config.mrc.max_answer_tokens, 2 * len(text) + 32 * len(group))
-    return Request(
-        stage=STAGE,
-        messages=questions.ask(language, text, group, demonstrations),
-        max_tokens=2 * len(text) + 64 if questions.marked else listed,
-        copy_of=text if questions.marked else None,
-        template=questions.identity,
-        list_of=questions.list_form(language, text),
-    )
+    async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
+        """What it answers to the questions; None where no answer could be read."""
+        answers = await self.read(context, demonstrations)
+        return answers if answers.usable else None
 
+    async def read(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal:
+        """Its answers to all questions about a text, asked at once.
 
-async def _ask(
-    member: PromptedMember,
-    text: str,
-    group: Group,
-    language: Language,
-    demonstrations: Sequence[Document],
-    config: Config,
-    diagnostics: Diagnostics,
-) -> Found:
-    def request_with(documents: Sequence[Document]) -> Request:
-        return question_request(member, text, group, language, documents, config)
+        A question that it cannot answer, or whose answer cannot be read, is an abstention that the context notes.
+        """
+        groups = self.questions.groups
+        asked = [self._answer(context, group, demonstrations) for group in groups]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        found: dict[str, list[Span]] = {}
+        lost: list[Exception] = []
+        for group, result in zip(groups, results, strict=True):
+            if isinstance(result, MemberError | ParseError):
+                lost.append(result)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                found |= result
+                lost += [ParseError("the answer passes over a type that it was asked about")] * (
+                    len(group) - len(result)
+                )
+        for errors in _by_reason(lost):
+            context.note(self.name, STAGE, errors[0], len(errors))
+        return Proposal(by_span(found, self.config.type_names), complete=not lost)
 
-    questions, order = _questions(member), config.demonstrations.order
-    answer, fitting = await ask_within_context(member.engine.generate, request_with, demonstrations, order, diagnostics)
-    listed = questions.read(language, _readable(answer, questions.marked), text, group)
-    said = [mention for mentions in listed.values() for mention in mentions]
-    placed = {name: _places(mentions, text, fitting, config, diagnostics) for name, mentions in listed.items()}
-    if said and not any(mention.span or find(mention.surface, text) for mention in said):
-        raise ParseError("the answer names nothing that stands in the text, and does not say that there is nothing")
-    return placed
+    def question_request(self, context: WindowContext, group: Group, demonstrations: Sequence[Document]) -> Request:
+        """The request for one group of types."""
+        text, questions = context.text, self.questions
+        listed = min(self.config.mrc.max_answer_tokens, 2 * len(text) + 32 * len(group))
+        return Request(
+            stage=STAGE,
+            messages=questions.ask(context.language, text, group, demonstrations),
+            max_tokens=2 * len(text) + 64 if questions.marked else listed,
+            copy_of=text if questions.marked else None,
+            template=questions.identity,
+            list_of=questions.list_form(context.language, text),
+        )
+
+    def preview(self, context: WindowContext, demonstrations: Sequence[Document]) -> list[tuple[str, str]]:
+        """The first question."""
+        request = self.question_request(context, self.questions.groups[0], demonstrations)
+        return [(STAGE, as_text(request))]
+
+    async def _answer(
+        self, context: WindowContext, group: Group, demonstrations: Sequence[Document]
+    ) -> dict[str, list[Span]]:
+        """The spans of each type of a group that the answer does not pass over."""
+
+        def request_with(documents: Sequence[Document]) -> Request:
+            return self.question_request(context, group, documents)
+
+        answer, fitting = await self.ask(context, self.engine.generate, request_with, demonstrations)
+        said = _readable(answer, self.questions.marked)
+        listed = self.questions.read(context.language, said, context.text, group)
+        placed = {name: self._locate(mentions, context, fitting) for name, mentions in listed.items()}
+        mentions = [mention for named in listed.values() for mention in named]
+        if mentions and not any(mention.span or find(mention.surface, context.text) for mention in mentions):
+            raise ParseError("the answer names nothing that stands in the text, and does not say that there is nothing")
+        return placed
+
+    def _locate(
+        self, mentions: Sequence[Mention], context: WindowContext, demonstrations: Sequence[Document]
+    ) -> list[Span]:
+        if self.config.mrc.occurrences == "first":
+            mentions = [replace(one, span=one.span or _first(one.surface, context.text)) for one in mentions]
+        return locate(mentions, context, demonstrations, self._located)
 
 
 def _readable(answer: Answer, marked: bool) -> str:
@@ -128,17 +139,8 @@ def _readable(answer: Answer, marked: bool) -> str:
     return said
 
 
-def _places(
-    mentions: Sequence[Mention], text: str, demonstrations: Sequence[Document], config: Config, diagnostics: Diagnostics
-) -> list[Span]:
-    meant = [replace(mention, span=mention.span or _first(mention.surface, text, config)) for mention in mentions]
-    settings = config.extract.model_copy(update={"occurrences": "marked"})
-    return locate(meant, text, demonstrations, settings, diagnostics)
-
-
-def _first(surface: str, text: str, config: Config) -> Span | None:
-    """The place that is meant where the first alone counts; None: all of them."""
-    return next(iter(find(surface, text)), None) if config.mrc.occurrences == "first" else None
+def _first(surface: str, text: str) -> Span | None:
+    return next(iter(find(surface, text)), None)
 
 
 def _by_reason(errors: Sequence[Exception]) -> list[list[Exception]]:
@@ -146,8 +148,3 @@ def _by_reason(errors: Sequence[Exception]) -> list[list[Exception]]:
     for error in errors:
         reasons.setdefault(str(error), []).append(error)
     return list(reasons.values())
-
-
-def _questions(member: PromptedMember) -> Questions:
-    assert member.questions is not None, "a member of role el4ner is asked no questions"
-    return member.questions

@@ -1,23 +1,22 @@
-"""What members of role single-pass disagree about, asked as closed choices: which of the readings each would have written.
+"""What single-pass models disagree about, asked as closed choices: which of the readings each would have written.
 
-A member that copied a text with marks can be asked how probable another copy is: its answer is begun up to the disputed region,
+A model that copied a text with marks can be asked how probable another copy is: its answer is begun up to the disputed region,
 and the ways of going on (each candidate marked with each type, or none) are the choices. That gives soft votes for one or two
 calls a candidate, and needs no further training.
 """
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from el4ner.config import Language
-from el4ner.engines.base import Request
+from el4ner.engines.base import Engine, Request
 from el4ner.errors import MemberError
 from el4ner.prompts.copying import write_typed_copy
-from el4ner.recognisers.base import Diagnostics, PromptedMember
-from el4ner.recognisers.single_pass import marking_of
-from el4ner.recognisers.typed_spans import TypedSpans
-from el4ner.text.documents import Document
+from el4ner.prompts.marking import Marking
+from el4ner.recognisers.base import WindowContext
+from el4ner.recognisers.proposal import Proposal
 from el4ner.text.spans import Span
 
 STAGE = "weigh"
@@ -35,89 +34,42 @@ class DisputedRegion:
     candidates: tuple[Span, ...]
 
 
-def disputed(candidates: Iterable[Span], answers: Mapping[str, TypedSpans]) -> list[tuple[Span, ...]]:
-    """Groups of overlapping candidates that not all of the members read alike."""
-    groups: list[list[Span]] = []
-    for span in sorted(candidates):
-        if groups and span.start < max(other.end for other in groups[-1]):
-            groups[-1].append(span)
-        else:
-            groups.append([span])
-    return [tuple(group) for group in groups if _differ(group, answers.values())]
-
-
-async def rescore_all(
-    members: Sequence[PromptedMember],
-    text: str,
-    language: Language,
-    demonstrations: Mapping[str, Sequence[Document]],
-    candidates: Iterable[Span],
-    answers: Mapping[str, TypedSpans],
-    diagnostics: Diagnostics,
-) -> dict[str, TypedSpans]:
-    """The members' answers, with probabilities for the candidates that they disagree about; they keep what they cannot rescore.
+async def rescore(
+    engine: Engine, marking: Marking, context: WindowContext, disputed: Sequence[Sequence[Span]], proposal: Proposal
+) -> Proposal:
+    """A model's proposal with probabilities for what is disputed; what its engine cannot tell stays as it was, and is counted.
 
     Args:
-        members: members of role single-pass.
-        text: of the window.
-        language: of the text.
-        demonstrations: the demonstrations that each was shown for its answer.
-        candidates: of all members.
-        answers: of these members; those that are missing abstained.
-        diagnostics: of the window.
+        engine: the model's.
+        marking: the prompts of the copy.
+        context: the window.
+        disputed: groups of overlapping candidates.
+        proposal: the model's own.
     """
-    complete = {name: answer for name, answer in answers.items() if answer.complete}
-    groups = disputed(candidates, complete) if len(complete) > 1 else []
-    asked = [member for member in members if member.name in complete] if groups else []
-    rescored = await asyncio.gather(
-        *(
-            _rescore(v, text, language, demonstrations.get(v.name, ()), groups, complete[v.name], diagnostics)
-            for v in asked
-        )
-    )
-    return {**answers, **{member.name: answer for member, answer in zip(asked, rescored, strict=True)}}
-
-
-async def _rescore(
-    member: PromptedMember,
-    text: str,
-    language: Language,
-    demonstrations: Sequence[Document],
-    groups: Sequence[tuple[Span, ...]],
-    answer: TypedSpans,
-    diagnostics: Diagnostics,
-) -> TypedSpans:
-    regions = [region_of(group, text, answer) for group in groups]
+    regions = [region_of(group, context.text, proposal) for group in disputed]
     found = await asyncio.gather(
-        *(_type_probabilities(member, text, language, demonstrations, region, answer) for region in regions),
+        *(_type_probabilities(engine, marking, context, region, proposal) for region in regions),
         return_exceptions=True,
     )
-    probabilities: dict[Span, TypeProbabilities] = {}
+    probabilities = {**proposal.probabilities}
     for result in found:
         if isinstance(result, MemberError):
-            diagnostics.counts["unweighed"] += 1
+            context.counts["unweighed"] += 1
         elif isinstance(result, BaseException):
             raise result
         else:
             probabilities |= result
-    return replace(answer, probabilities={**answer.probabilities, **probabilities})
+    return replace(proposal, probabilities=probabilities)
 
 
 async def _type_probabilities(
-    member: PromptedMember,
-    text: str,
-    language: Language,
-    demonstrations: Sequence[Document],
-    region: DisputedRegion,
-    answer: TypedSpans,
+    engine: Engine, marking: Marking, context: WindowContext, region: DisputedRegion, proposal: Proposal
 ) -> dict[Span, TypeProbabilities]:
     """The probability of each type, and of none, for each candidate of a region."""
-    readings = _readings(member, text, language, region)
-    choice = await member.engine.choose(
-        rescoring_request(member, text, language, demonstrations, region, answer, tuple(readings))
-    )
+    readings = _readings(marking, context.text, context.language, region)
+    choice = await engine.choose(rescoring_request(marking, context, region, proposal, tuple(readings)))
     if choice.log_probs is None:
-        raise MemberError(member.name, "gives no probabilities")
+        raise MemberError(engine.name, "gives no probabilities")
     found: dict[Span, TypeProbabilities] = {span: {} for span in region.candidates}
     for reading, (span, name) in readings.items():
         if span is not None:
@@ -126,35 +78,28 @@ async def _type_probabilities(
 
 
 def rescoring_request(
-    member: PromptedMember,
-    text: str,
-    language: Language,
-    demonstrations: Sequence[Document],
-    region: DisputedRegion,
-    answer: TypedSpans,
-    readings: tuple[str, ...],
+    marking: Marking, context: WindowContext, region: DisputedRegion, proposal: Proposal, readings: tuple[str, ...]
 ) -> Request:
-    """The request about one stretch: the member's own answer up to there, and the ways of going on."""
-    marking = marking_of(member)
-    words = dict(zip(marking.types, marking.words(language), strict=True))
-    before = [(span, words[types[0]]) for span, types in answer.types.items() if span.end <= region.start]
+    """The request about one stretch: the model's own answer up to there, and the ways of going on."""
+    words = dict(zip(marking.types, marking.words(context.language), strict=True))
+    before = [(span, words[types[0]]) for span, types in proposal.types.items() if span.end <= region.start]
     return Request(
         stage=STAGE,
-        messages=marking.ask(language, text, demonstrations),
+        messages=marking.ask(context.language, context.text, proposal.demonstrations),
         max_tokens=1,
         choices=readings,
-        answer_prefix=write_typed_copy(text[: region.start], before).lstrip(),
+        answer_prefix=write_typed_copy(context.text[: region.start], before).lstrip(),
         template=marking.identity,
     )
 
 
-def region_of(group: Sequence[Span], text: str, answer: TypedSpans) -> DisputedRegion:
-    """Where the copy of a group begins: at a mark of the member's own, at white space, or after a sign, whichever is nearest.
+def region_of(group: Sequence[Span], text: str, proposal: Proposal) -> DisputedRegion:
+    """Where the copy of a group begins: at a mark of the model's own, at white space, or after a sign, whichever is nearest.
 
     Tokens span letters: where a choice went on from a letter, the model would be asked about tokens that it never writes there.
     """
     start, end = min(span.start for span in group), max(span.end for span in group)
-    floor = max([0, start - _REACH, *(span.end for span in answer.types if span.end <= start)])
+    floor = max([0, start - _REACH, *(span.end for span in proposal.types if span.end <= start)])
     at = start
     while at > floor and not (text[at].isspace() or not (text[at - 1].isalnum() or text[at - 1].isspace())):
         at -= 1
@@ -162,10 +107,9 @@ def region_of(group: Sequence[Span], text: str, answer: TypedSpans) -> DisputedR
 
 
 def _readings(
-    member: PromptedMember, text: str, language: Language, region: DisputedRegion
+    marking: Marking, text: str, language: Language, region: DisputedRegion
 ) -> dict[str, tuple[Span | None, str | None]]:
     """Each way of writing the stretch, with the candidate that it marks and the type that it gives."""
-    marking = marking_of(member)
     piece = text[region.start : region.end]
     readings: dict[str, tuple[Span | None, str | None]] = {piece: (None, None)}
     for span in region.candidates:
@@ -173,11 +117,3 @@ def _readings(
         for name, word in zip(marking.types, marking.words(language), strict=True):
             readings[write_typed_copy(piece, [(inside, word)])] = (span, name)
     return readings
-
-
-def _differ(group: Sequence[Span], answers: Iterable[TypedSpans]) -> bool:
-    read = [tuple(answer.types.get(span, ())[:1] for span in group) for answer in answers]
-    return any(one != read[0] for one in read)
-
-
-__all__ = ["STAGE", "DisputedRegion", "disputed", "region_of", "rescore_all", "rescoring_request"]

@@ -1,89 +1,78 @@
-"""Spans and votes in one answer: the text copied with typed marks, by a member tuned to give it."""
+"""One pass: the text copied with typed marks, by a model tuned to give it; spans and votes in one answer."""
 
 from collections.abc import Sequence
 
-from el4ner.config import Config, Language
-from el4ner.engines.base import Request
+from el4ner.config import Config, MemberConfig
+from el4ner.engines.base import Engine, Request
 from el4ner.errors import ParseError
 from el4ner.prompts.marking import Marking
-from el4ner.recognisers.base import Diagnostics, PromptedMember, ask_all
-from el4ner.recognisers.extract import locate
-from el4ner.recognisers.fit_to_context import ask_within_context
-from el4ner.recognisers.typed_spans import TypedSpans, by_span
+from el4ner.recognisers.base import Rescorer, WindowContext
+from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, locate, marked_places
+from el4ner.recognisers.proposal import Proposal, by_span
+from el4ner.recognisers.rescoring import rescore
 from el4ner.text.documents import Document
+from el4ner.text.spans import Span
 
 STAGE = "mark"
 
 
-async def mark(
-    member: PromptedMember,
-    text: str,
-    language: Language,
-    demonstrations: Sequence[Document],
-    config: Config,
-    diagnostics: Diagnostics,
-) -> TypedSpans:
-    """The mentions that a member marks in a text, with their types.
+class SinglePassRecogniser(LanguageModelRecogniser, Rescorer):
+    """A model that copies the text with typed marks.
 
     Args:
-        member: a member of role single-pass.
-        text: what is asked about.
-        language: of the text.
-        demonstrations: demonstrations in prompt order; those that do not fit are left out, the least similar first, and counted.
+        engine: what answers.
+        settings: the member's section of the configuration.
         config: the ensemble's configuration.
-        diagnostics: of the window.
 
     Raises:
-        MemberError: the member cannot answer.
-        ParseError: its answer cannot be read, or was cut.
+        ConfigError: there are no prompts of its style.
     """
 
-    def request_with(documents: Sequence[Document]) -> Request:
-        return marking_request(member, text, language, documents)
+    def __init__(self, engine: Engine, settings: MemberConfig, config: Config) -> None:
+        super().__init__(engine, settings, config)
+        self.marking = Marking.of(settings.prompt_style, config)
+        self._located = marked_places(config)
 
-    order = config.demonstrations.order
-    answer, fitting = await ask_within_context(member.engine.generate, request_with, demonstrations, order, diagnostics)
-    if answer.finish_reason == "length":
-        raise ParseError("the answer was cut at its longest; use smaller windows")
-    marking = marking_of(member)
-    listed = marking.read(language, answer.text, text)
-    settings = config.extract.model_copy(update={"occurrences": "marked"})
-    placed = {name: locate(mentions, text, fitting, settings, diagnostics) for name, mentions in listed.items()}
-    types = by_span(placed, config.type_names)
-    probabilities = marking.probabilities(language, answer.text, text, answer.token_log_probs)
-    return TypedSpans(types, complete=True, probabilities={s: p for s, p in probabilities.items() if s in types})
+    @property
+    def templates(self) -> str:
+        """Version and hash of the prompts."""
+        return self.marking.identity
 
+    async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
+        """The mentions that it marks, with their types."""
+        return await context.answer(self.name, STAGE, self._mark(context, demonstrations))
 
-async def mark_all(
-    members: Sequence[PromptedMember],
-    text: str,
-    language: Language,
-    demonstrations: Sequence[Document],
-    config: Config,
-    diagnostics: Diagnostics,
-) -> dict[str, TypedSpans]:
-    """What several members mark; one that failed, or whose answer cannot be read, abstains, and the diagnostics say why."""
-    asked = {member.name: mark(member, text, language, demonstrations, config, diagnostics) for member in members}
-    return await ask_all(asked, STAGE, diagnostics)
+    async def rescore(self, context: WindowContext, disputed: Sequence[Sequence[Span]], proposal: Proposal) -> Proposal:
+        """See :func:`el4ner.recognisers.rescoring.rescore`."""
+        return await rescore(self.engine, self.marking, context, disputed, proposal)
 
+    def marking_request(self, context: WindowContext, demonstrations: Sequence[Document]) -> Request:
+        """The request about one text."""
+        marking, language = self.marking, context.language
+        return Request(
+            stage=STAGE,
+            messages=marking.ask(language, context.text, demonstrations),
+            max_tokens=3 * len(context.text) + 64,
+            copy_of=context.text,
+            template=marking.identity,
+            copy_types=marking.words(language),
+        )
 
-def marking_request(
-    member: PromptedMember, text: str, language: Language, demonstrations: Sequence[Document]
-) -> Request:
-    """The request about one text."""
-    marking = marking_of(member)
-    words = marking.words(language)
-    return Request(
-        stage=STAGE,
-        messages=marking.ask(language, text, demonstrations),
-        max_tokens=3 * len(text) + 64,
-        copy_of=text,
-        template=marking.identity,
-        copy_types=words,
-    )
+    def preview(self, context: WindowContext, demonstrations: Sequence[Document]) -> list[tuple[str, str]]:
+        """Its one prompt."""
+        return [(STAGE, as_text(self.marking_request(context, demonstrations)))]
 
+    async def _mark(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal:
+        def request_with(documents: Sequence[Document]) -> Request:
+            return self.marking_request(context, documents)
 
-def marking_of(member: PromptedMember) -> Marking:
-    """The prompts of a member of role single-pass."""
-    assert member.marking is not None, "a member of another role marks nothing"
-    return member.marking
+        answer, fitting = await self.ask(context, self.engine.generate, request_with, demonstrations)
+        if answer.finish_reason == "length":
+            raise ParseError("the answer was cut at its longest; use smaller windows")
+        text, language = context.text, context.language
+        listed = self.marking.read(language, answer.text, text)
+        placed = {name: locate(mentions, context, fitting, self._located) for name, mentions in listed.items()}
+        types = by_span(placed, self.config.type_names)
+        stated = self.marking.probabilities(language, answer.text, text, answer.token_log_probs)
+        probabilities = {span: given for span, given in stated.items() if span in types}
+        return Proposal(types, probabilities=probabilities, demonstrations=tuple(demonstrations))

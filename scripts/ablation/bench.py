@@ -20,7 +20,7 @@ from el4ner.engines.base import Answer, Choice, Engine, Message, Request
 from el4ner.engines.build import build_engines, check_engines
 from el4ner.engines.meter import Meter
 from el4ner.pipeline import Pipeline
-from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.build import build_recognisers
 from el4ner.text.documents import Document
 
 ResultT = TypeVar("ResultT", Answer, Choice)
@@ -93,13 +93,11 @@ class Bench:
             self._store.close()
 
     def _pipeline(self, config: Config, tally: Tally) -> Pipeline:
-        prompted = tuple(
-            PromptedMember.of(Counted(self._members[member.name], tally), member, config) for member in config.members
-        )
+        counted = {member.name: Counted(self._members[member.name], tally) for member in config.members}
         key = config.demonstrations.model_dump_json()
         if key not in self._retrievers:
             self._retrievers[key] = build_retriever(config)
-        return Pipeline(config, prompted, self._retrievers[key])
+        return Pipeline(config, build_recognisers(config, counted), self._retrievers[key])
 
 
 class Counted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from el4ner.config import Language
 from el4ner.engines.answer_store import AnswerStore
 from el4ner.engines.base import Answer, Choice, Request, Usage
-from el4ner.pipeline import safe_text
+from el4ner.prompts.copying import escape_marks
 from el4ner.prompts.formats import answer_format
 from el4ner.text.candidates import words
 from el4ner.text.documents import Document, Window
@@ -46,7 +46,7 @@ class Scene:
         """Go on to a window of a document."""
         inside = [e.span for e in document.entities or () if window.start <= e.start and e.end <= window.end]
         self.spans = tuple(Span(span.start - window.start, span.end - window.start) for span in inside)
-        self.text = safe_text(window.text)
+        self.text = escape_marks(window.text)
         self.words = tuple(words(self.text))
 
     def guess(self, member: str) -> list[Span]:

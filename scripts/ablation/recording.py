@@ -23,7 +23,7 @@ from el4ner.engines.base import Answer, Choice, Engine, Request
 from el4ner.engines.build import build_engines
 from el4ner.engines.meter import Meter
 from el4ner.pipeline import Pipeline
-from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.build import build_recognisers
 from el4ner.text.documents import Document
 
 ResultT = TypeVar("ResultT", Answer, Choice)
@@ -154,8 +154,7 @@ class Pools:
 
 def pipeline_of(config: Config, members: Mapping[str, Engine], retriever: Retriever | None) -> Pipeline:
     """The pipeline of a row over members that other rows use as well."""
-    prompted = tuple(PromptedMember.of(members[member.name], member, config) for member in config.members)
-    return Pipeline(config, prompted, retriever)
+    return Pipeline(config, build_recognisers(config, members), retriever)
 
 
 async def record(

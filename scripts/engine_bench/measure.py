@@ -26,7 +26,7 @@ from el4ner.engines.meter import Meter
 from el4ner.errors import El4nerError
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.grammar import ListForm
-from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.build import build_recognisers
 from el4ner.scoring.counts import micro, strict_counts
 from el4ner.text.spans import Entity
 from engine_bench.setting import Setting
@@ -119,7 +119,7 @@ async def _first_token(member: Engine) -> dict[str, float]:
 
 
 async def _scored(config: Config, setting: Setting, member: Engine) -> dict[str, float]:
-    pipeline = Pipeline(config, (PromptedMember.of(member, config.members[0], config),), build_retriever(config))
+    pipeline = Pipeline(config, build_recognisers(config, {config.members[0].name: member}), build_retriever(config))
     outcomes: list[Outcome] = []
     await Runner(pipeline, config).run(iter(setting.gold), lambda _, outcome: outcomes.append(outcome))
     found = [

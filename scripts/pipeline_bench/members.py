@@ -16,7 +16,7 @@ from el4ner.errors import ConfigError
 from el4ner.models.resolve import file_to_run
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.copying import write_copy, write_typed_copy
-from el4ner.recognisers.base import PromptedMember
+from el4ner.recognisers.build import build_recognisers
 from el4ner.text.spans import Span
 
 NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")
@@ -99,8 +99,5 @@ def _bare(settings: MemberConfig, config: Config, scheduler: RoundRobinScheduler
 def pipeline_over(config: Config, members: dict[str, Engine]) -> Pipeline:
     """The pipeline of a configuration over these members, which are put behind cache and meter as in a real run."""
     meter = Meter()
-    prompted = tuple(
-        PromptedMember.of(MeteredEngine(CachedEngine(members[settings.name]), meter), settings, config)
-        for settings in config.members
-    )
-    return Pipeline(config, prompted, build_retriever(config))
+    engines = {name: MeteredEngine(CachedEngine(member), meter) for name, member in members.items()}
+    return Pipeline(config, build_recognisers(config, engines), build_retriever(config))

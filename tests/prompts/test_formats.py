@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from el4ner.errors import AlignmentError, ConfigError, ParseError
-from el4ner.pipeline import safe_text
+from el4ner.prompts.copying import escape_marks
 from el4ner.prompts.formats import answer_format, clean
 from el4ner.text.align import find
 from el4ner.text.spans import Span, crosses
@@ -26,7 +26,7 @@ characters = st.one_of(
 @st.composite
 def planted(draw: st.DrawFn, alphabet: st.SearchStrategy[str] = characters) -> tuple[str, list[Span]]:
     """A text that is safe for marks, and spans in it that neither begin nor end in white space or brackets."""
-    text = safe_text("".join(draw(st.lists(alphabet, min_size=1, max_size=40))))
+    text = escape_marks("".join(draw(st.lists(alphabet, min_size=1, max_size=40))))
     ends = [i for i, c in enumerate(text) if not c.isspace() and c not in "[]"]
     if not ends:
         return text, []

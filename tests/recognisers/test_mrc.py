@@ -8,9 +8,8 @@ from scripted_members import ScriptedMember, pipeline_of
 
 from el4ner.engines.base import Answer, Request
 from el4ner.errors import ConfigError, MemberError
-from el4ner.recognisers.base import Diagnostics
-from el4ner.recognisers.mrc import answer_questions, question_request
-from el4ner.recognisers.typed_spans import TypedSpans
+from el4ner.recognisers.base import WindowContext
+from el4ner.recognisers.proposal import Proposal
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 from el4ner.vote.votes import Vote
@@ -33,14 +32,15 @@ def reader(answers: Mapping[str, object], fits: int = 1000) -> ScriptedMember:
     return ScriptedMember("glm", {"mrc": answer}, fits)
 
 
+def fresh() -> WindowContext:
+    return WindowContext.of(TEXT, "en")
+
+
 def ask(
-    member: ScriptedMember, diagnostics: Diagnostics | None = None, demonstrations=(), **settings: object
-) -> TypedSpans:
-    pipeline = pipeline_of([member], settings=settings, glm={"role": "mrc"})
-    prompted = pipeline.members[0]
-    return asyncio.run(
-        answer_questions(prompted, TEXT, "en", demonstrations, pipeline.config, diagnostics or Diagnostics())
-    )
+    member: ScriptedMember, context: WindowContext | None = None, demonstrations=(), **settings: object
+) -> Proposal:
+    (mrc,) = pipeline_of([member], settings=settings, glm={"role": "mrc"}).members
+    return asyncio.run(mrc.read(context or fresh(), demonstrations))
 
 
 def test_one_question_a_type_gives_spans_with_types():
@@ -63,7 +63,7 @@ def test_a_marked_answer_names_the_places_that_it_marks():
     pipeline = pipeline_of(
         [member], settings={"mrc": {"answers": "marked"}}, glm={"role": "mrc", "prompt_style": "compact"}
     )
-    answers = asyncio.run(answer_questions(pipeline.members[0], TEXT, "en", (), pipeline.config, Diagnostics()))
+    answers = asyncio.run(pipeline.members[0].read(fresh(), ()))
     assert dict(answers.types) == {ADA: ("PER",), SECOND: ("PER",)}
     assert {request.copy_of for request in member.asked} == {TEXT}
 
@@ -81,16 +81,16 @@ def test_several_types_may_share_a_call():
 
 
 def test_a_named_span_is_a_vote_and_an_unnamed_one_is_none():
-    answers = TypedSpans({ADA: ("PER",)}, complete=True)
+    answers = Proposal({ADA: ("PER",)}, complete=True)
     assert answers.vote(ADA, 2.0) == Vote("PER", None, 2.0)
     assert answers.vote(BO, 2.0) == Vote(None, None, 2.0, found=False)
 
 
 def test_a_lost_answer_makes_it_abstain_on_what_it_did_not_name():
-    answers = TypedSpans({ADA: ("PER",)}, complete=False)
+    answers = Proposal({ADA: ("PER",)}, complete=False)
     assert answers.vote(ADA, 1.0) == Vote("PER")
     assert answers.vote(BO, 1.0) is None
-    assert answers.usable and not TypedSpans({}, complete=False).usable
+    assert answers.usable and not Proposal({}, complete=False).usable
 
 
 def test_a_span_named_under_two_types_is_shared_between_them():
@@ -104,43 +104,43 @@ def test_a_span_named_under_two_types_is_shared_between_them():
     "answer", ["", "<think>Ada or Bo", "I cannot help with that.", "Rome", Answer("Ada; B", "length")]
 )
 def test_an_unreadable_answer_is_a_counted_abstention_without_text(answer: object):
-    diagnostics = Diagnostics()
-    answers = ask(reader({"person": answer, "location": "Oslo"}), diagnostics, [SHOWN])
+    context = fresh()
+    answers = ask(reader({"person": answer, "location": "Oslo"}), context, [SHOWN])
     assert set(answers.types) == {OSLO, Span(28, 32)} and not answers.complete
-    assert diagnostics.counts["unreadable-answer"] == 1 and len(diagnostics.problems) == 1
-    assert diagnostics.problems[0].startswith("glm, mrc: ")
-    assert not [word for word in ("Ada", "Rome", "help") if word in diagnostics.problems[0]]
+    assert context.counts["unreadable-answer"] == 1 and len(context.problems) == 1
+    assert context.problems[0].startswith("glm, mrc: ")
+    assert not [word for word in ("Ada", "Rome", "help") if word in context.problems[0]]
 
 
 def test_a_list_that_goes_round_in_circles_until_it_is_cut_counts_up_to_there():
-    diagnostics = Diagnostics()
-    answers = ask(reader({"person": Answer("Ada; Bo; Ada; Bo; Ada; B", "length"), "location": "Oslo"}), diagnostics)
+    context = fresh()
+    answers = ask(reader({"person": Answer("Ada; Bo; Ada; Bo; Ada; B", "length"), "location": "Oslo"}), context)
     assert set(answers.types) == {ADA, BO, SECOND, OSLO, Span(28, 32)} and answers.complete
-    assert not diagnostics.problems
+    assert not context.problems
 
 
 def test_strings_that_are_not_in_the_text_are_dropped_and_leaks_are_known():
-    diagnostics = Diagnostics()
-    answers = ask(reader({"person": "Ada; Ann; Zoe"}), diagnostics, [SHOWN])
+    context = fresh()
+    answers = ask(reader({"person": "Ada; Ann; Zoe"}), context, [SHOWN])
     assert list(answers.types) == [ADA] and answers.complete
-    assert +diagnostics.counts == {"leaked-from-demonstration": 1, "not-in-text": 1}
+    assert +context.counts == {"leaked-from-demonstration": 1, "not-in-text": 1}
 
 
 def test_a_type_that_a_joint_answer_passes_over_is_an_abstention():
-    diagnostics = Diagnostics()
-    answers = ask(reader({"person": "person: Ada"}), diagnostics, mrc={"types_per_call": 3})
+    context = fresh()
+    answers = ask(reader({"person": "person: Ada"}), context, mrc={"types_per_call": 3})
     assert list(answers.types) == [ADA] and not answers.complete
-    assert diagnostics.problems == ["glm, mrc: the answer passes over a type that it was asked about (2 times)"]
-    assert diagnostics.counts["unreadable-answer"] == 2
+    assert context.problems == ["glm, mrc: the answer passes over a type that it was asked about (2 times)"]
+    assert context.counts["unreadable-answer"] == 2
 
 
 def test_one_reason_is_one_problem_however_many_questions_it_hits():
-    diagnostics = Diagnostics()
+    context = fresh()
     gone = MemberError("glm", "its server is down")
-    answers = ask(reader({"person": gone, "location": gone, "organization": gone}), diagnostics)
+    answers = ask(reader({"person": gone, "location": gone, "organization": gone}), context)
     assert not answers.usable
-    assert diagnostics.problems == ["glm, mrc: its server is down (3 times)"]
-    assert diagnostics.counts == {"no-answer": 3}
+    assert context.problems == ["glm, mrc: its server is down (3 times)"]
+    assert context.counts == {"no-answer": 3}
 
 
 def test_a_defect_of_the_program_is_not_swallowed():
@@ -149,16 +149,13 @@ def test_a_defect_of_the_program_is_not_swallowed():
 
 
 def test_requests_share_all_but_the_question_and_allow_no_endless_answer():
-    pipeline = pipeline_of([reader({})], glm={"role": "mrc"})
-    prompted = pipeline.members[0]
-    requests = [
-        question_request(prompted, TEXT, group, "en", [SHOWN], pipeline.config) for group in prompted.questions.groups
-    ]
+    (mrc,) = pipeline_of([reader({})], glm={"role": "mrc"}).members
+    requests = [mrc.question_request(fresh(), group, [SHOWN]) for group in mrc.questions.groups]
     assert len({request.messages for request in requests}) == 3
     beginnings = {request.messages[-1].content.rsplit(" : ", 1)[0] for request in requests}
     assert len(beginnings) == 1 and SHOWN.text in beginnings.pop()
     assert {(r.stage, r.copy_of, r.choices, r.template) for r in requests} == {
-        ("mrc", None, (), prompted.questions.identity)
+        ("mrc", None, (), mrc.questions.identity)
     }
     assert all(len(TEXT) < request.max_tokens <= 256 for request in requests)
 
@@ -183,6 +180,6 @@ def test_demonstrations_that_do_not_fit_are_left_out():
                 raise ContextOverflowError("glm", "too long")
             return Answer("none", "stop")
 
-    diagnostics = Diagnostics()
-    assert ask(Narrow("glm", {}), diagnostics, [SHOWN, SHOWN, SHOWN]).complete
-    assert diagnostics.counts == {"demonstration-too-long": 6}
+    context = fresh()
+    assert ask(Narrow("glm", {}), context, [SHOWN, SHOWN, SHOWN]).complete
+    assert context.counts == {"demonstration-too-long": 6}

@@ -11,11 +11,9 @@ from el4ner.config import ExtractConfig
 from el4ner.engines.base import Answer, Choice, Request, Usage
 from el4ner.errors import ContextOverflowError, ParseError
 from el4ner.prompts.formats import Mention
-from el4ner.recognisers.base import Diagnostics, PromptedMember
-from el4ner.recognisers.classify import classification_request, classify
-from el4ner.recognisers.extract import extract, extraction_request, locate
-from el4ner.recognisers.fit_to_context import ask_within_context
-from el4ner.recognisers.verify import verification_request, verify
+from el4ner.recognisers.base import WindowContext
+from el4ner.recognisers.language_model import ask_within_context, locate
+from el4ner.recognisers.prompted import PromptedRecogniser
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
 
@@ -23,8 +21,12 @@ TEXT = "Paris greets Paris; party art."
 SHOWN = Document("s", "Ann lives in Oslo.", (Entity(0, 3, "PER"), Entity(13, 17, "LOC")))
 
 
-def prompted(scripted, **fields: object) -> PromptedMember:
+def prompted(scripted, **fields: object) -> PromptedRecogniser:
     return pipeline_of([scripted], None, None, a=fields).members[0]
+
+
+def fresh(text: str = TEXT, language: str = "en") -> WindowContext:
+    return WindowContext.of(text, language)
 
 
 @pytest.mark.parametrize(
@@ -48,39 +50,39 @@ def prompted(scripted, **fields: object) -> PromptedMember:
     ],
 )
 def test_mentions_become_spans(mentions, settings, places, counts):
-    diagnostics = Diagnostics()
-    spans = locate(mentions, TEXT, [SHOWN], ExtractConfig(**settings), diagnostics)
+    context = fresh()
+    spans = locate(mentions, context, [SHOWN], ExtractConfig(**settings))
     assert [(span.start, span.end) for span in spans] == places
-    assert +diagnostics.counts == counts
+    assert +context.counts == counts
 
 
 def test_an_extraction_request_allows_a_full_copy_and_no_endless_answer():
     ask = prompted(member("a"))
-    request = extraction_request(ask, TEXT, "en", (), ExtractConfig())
+    request = ask.extraction_request(fresh(), ())
     assert (request.stage, request.copy_of, request.choices) == ("pre-extract", TEXT, ())
     assert len(TEXT) < request.max_tokens < 1024
-    assert extraction_request(ask, TEXT * 99, "en", (SHOWN,), ExtractConfig()).max_tokens == 1024
-    assert extraction_request(ask, TEXT, "en", (SHOWN,), ExtractConfig()).stage == "extract"
+    assert ask.extraction_request(fresh(TEXT * 99), (SHOWN,)).max_tokens == 1024
+    assert ask.extraction_request(fresh(), (SHOWN,)).stage == "extract"
     assert request.template == ask.prompts.identity
 
 
 def test_only_inline_answers_are_copies():
     ask = prompted(member("a"), answer_format="lines")
-    assert extraction_request(ask, TEXT, "en", (), ExtractConfig()).copy_of is None
+    assert ask.extraction_request(fresh(), ()).copy_of is None
 
 
 def test_a_cut_answer_is_a_parse_error():
     ask = prompted(member("a", extract=lambda request: Answer(TEXT, "length")))
     with pytest.raises(ParseError, match="cut at its longest"):
-        asyncio.run(extract(ask, TEXT, "en", (), ExtractConfig(), Diagnostics()))
+        asyncio.run(ask.extract(fresh(), ()))
 
 
 def test_a_member_without_room_for_the_question_alone_cannot_answer():
-    diagnostics = Diagnostics()
+    context = fresh()
     ask = prompted(member("a", fits=0))
     with pytest.raises(ContextOverflowError):
-        asyncio.run(extract(ask, TEXT, "en", (SHOWN,), ExtractConfig(), diagnostics))
-    assert diagnostics.counts == {"demonstration-too-long": 1}
+        asyncio.run(ask.extract(context, (SHOWN,)))
+    assert context.counts == {"demonstration-too-long": 1}
 
 
 @pytest.mark.parametrize(("tokens", "asked"), [(5, 2), (0, 1), (10_000, 1)])
@@ -91,29 +93,27 @@ def test_an_answer_that_the_prompt_left_no_room_for_is_asked_for_again_with_less
         said = "cut" if SHOWN.text in str(request.messages) else "whole"
         return Answer(said, "length" if said == "cut" else "stop", Usage(answer_tokens=tokens))
 
-    diagnostics, scripted = Diagnostics(), member("a", extract=answer)
+    context, scripted = fresh(), member("a", extract=answer)
 
     def request_with(shown: Sequence[Document]) -> Request:
-        return extraction_request(prompted(scripted), TEXT, "en", shown, ExtractConfig())
+        return prompted(scripted).extraction_request(context, shown)
 
-    answered, shown = asyncio.run(
-        ask_within_context(scripted.generate, request_with, (SHOWN,), "best-last", diagnostics)
-    )
+    answered, shown = asyncio.run(ask_within_context(scripted.generate, request_with, (SHOWN,), "best-last", context))
     assert (answered.text, len(scripted.asked)) == (("whole", 2) if asked == 2 else ("cut", 1))
-    assert (len(shown), diagnostics.counts["demonstration-too-long"]) == (2 - asked, asked - 1)
+    assert (len(shown), context.counts["demonstration-too-long"]) == (2 - asked, asked - 1)
 
 
 def test_a_leak_is_sought_only_in_what_was_shown():
     """A demonstration that did not fit cannot have leaked."""
-    diagnostics = Diagnostics()
+    context = fresh()
     ask = prompted(member("a", fits=1, extract='["Oslo"]'), answer_format="json")
-    asyncio.run(extract(ask, TEXT, "en", (SHOWN,), ExtractConfig(), diagnostics))
-    assert +diagnostics.counts == {"demonstration-too-long": 1, "not-in-text": 1}
+    asyncio.run(ask.extract(context, (SHOWN,)))
+    assert +context.counts == {"demonstration-too-long": 1, "not-in-text": 1}
 
 
 def test_a_classification_is_a_closed_choice_with_an_explicit_none():
     ask = prompted(member("a"))
-    request = classification_request(ask, TEXT, Span(13, 18), "en", (SHOWN,))
+    request = ask.classification_request(fresh(), Span(13, 18), (SHOWN,))
     assert request.choices == ("person", "location", "organization", "none")
     assert request.messages[-1].content == "Paris greets Paris; party art. : type Paris greets [[Paris]]; party art"
     assert [m.content for m in request.messages if m.role == "assistant"] == ["person"]
@@ -121,23 +121,23 @@ def test_a_classification_is_a_closed_choice_with_an_explicit_none():
 
 def test_a_vote_has_types_not_words():
     ask = prompted(member("a", classify=lambda r: probable(location=0.75, none=0.25)))
-    vote = asyncio.run(classify(ask, TEXT, Span(0, 5), "en", (), Diagnostics()))
+    vote = asyncio.run(ask.classify(fresh(), Span(0, 5), ()))
     assert vote.type == "LOC"
     assert vote.probabilities == pytest.approx({"LOC": 0.75, None: 0.25, "PER": 0, "ORG": 0}, abs=1e-6)
 
 
 def test_a_vote_without_probabilities_has_none():
     ask = prompted(member("a", classify="none"))
-    vote = asyncio.run(classify(ask, TEXT, Span(0, 5), "en", (), Diagnostics()))
+    vote = asyncio.run(ask.classify(fresh(), Span(0, 5), ()))
     assert (vote.type, vote.probabilities) == (None, None)
 
 
 def test_classification_drops_demonstrations_that_do_not_fit():
-    diagnostics = Diagnostics()
+    context = fresh()
     scripted = member("a", types={"Paris": "LOC"}, fits=3)
-    vote = asyncio.run(classify(prompted(scripted), TEXT, Span(0, 5), "en", (SHOWN, SHOWN, SHOWN), diagnostics))
+    vote = asyncio.run(prompted(scripted).classify(context, Span(0, 5), (SHOWN, SHOWN, SHOWN)))
     assert vote.type == "LOC"
-    assert diagnostics.counts == {"demonstration-too-long": 2}
+    assert context.counts == {"demonstration-too-long": 2}
 
 
 @pytest.mark.parametrize(
@@ -150,11 +150,11 @@ def test_classification_drops_demonstrations_that_do_not_fit():
 )
 def test_a_verdict_is_the_probability_of_yes(choice: Choice, probability: float):
     ask = prompted(member("a", verify=lambda request: choice))
-    assert asyncio.run(verify(ask, TEXT, Span(0, 5), "LOC", "en")) == pytest.approx(probability)
+    assert asyncio.run(ask.verify(fresh(), Span(0, 5), "LOC")) == pytest.approx(probability)
 
 
 def test_a_verification_asks_for_span_and_type():
     ask = prompted(member("a"), prompt_style="full")
-    request = verification_request(ask, TEXT, Span(0, 5), "LOC", "zh")
+    request = ask.verification_request(fresh(language="zh"), Span(0, 5), "LOC")
     assert request.choices == ("是", "否")
     assert request.messages[-1].content.endswith("词语：Paris\n类型：地名")

@@ -18,8 +18,8 @@ from el4ner.demos.retrieve import Retriever  # noqa: E402
 from el4ner.demos.weights import build_weights  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
 from el4ner.prompts.questions import Questions  # noqa: E402
-from el4ner.recognisers.base import PromptedMember  # noqa: E402
-from el4ner.recognisers.mrc import question_request  # noqa: E402
+from el4ner.recognisers.base import WindowContext  # noqa: E402
+from el4ner.recognisers.mrc import MrcRecogniser  # noqa: E402
 from el4ner.text.documents import Document  # noqa: E402
 from el4ner.train.batches import Batches  # noqa: E402
 from el4ner.train.config import TaskConfig, TrainConfig  # noqa: E402
@@ -214,14 +214,14 @@ def test_a_training_prompt_is_the_prompt_of_inference(tiny_model: Any, sentences
     retriever = Retriever(settings, documents, index, embedder, build_weights(settings, documents), settings.seed)
     from el4ner.demos.balance import question_demonstrations
 
-    prompted = PromptedMember.of(None, ensemble.members[0], ensemble)  # type: ignore[arg-type]
+    mrc = MrcRecogniser(None, ensemble.members[0], ensemble)  # type: ignore[arg-type]
     for sentence in sentences:
         document, language = sentence.document, sentence.language
         shown = question_demonstrations(
             retriever, settings, MrcConfig(balance_candidates=8), TYPES, document.text, [], language
         )
         for number, group in enumerate(questions_of().groups):
-            asked = question_request(prompted, document.text, group, language, shown, ensemble)
+            asked = mrc.question_request(WindowContext.of(document.text, language), group, shown)
             (encoded,) = Encoder(tokenizer).encode([questions.make(sentence, number, 2)])
             prompt = [token for token, label in zip(encoded.ids, encoded.labels, strict=True) if label == IGNORE]
             written = template_of(tokenizer).render(asked.messages)
