@@ -24,15 +24,16 @@ from el4ner.engines.answer_store import AnswerStore
 from el4ner.engines.build import build_engines
 from el4ner.engines.meter import Meter
 from el4ner.prompts.copying import escape_marks
-from el4ner.recognisers.base import Judge, Recogniser, Rescorer, WindowContext
+from el4ner.recognisers.base import Recogniser, Rescorer, WindowContext
 from el4ner.recognisers.build import build_recognisers
 from el4ner.recognisers.proposal import Proposal, disputed, proposal_of
+from el4ner.recognisers.verification import verify
 from el4ner.text.documents import Document, Window
 from el4ner.text.spans import Span
 from el4ner.vote.entities import VotedEntity, WindowResult
 from el4ner.vote.overlaps import flatten, nest
 from el4ner.vote.union import unite
-from el4ner.vote.votes import Candidate, runner_up, share
+from el4ner.vote.votes import Candidate
 
 Members: TypeAlias = Sequence[Recogniser]
 Proposals: TypeAlias = Mapping[str, Proposal]
@@ -93,15 +94,14 @@ class Pipeline:
         """Step 3: what each member says in the end; who is not asked again stands by what it found first."""
         again = [member for member in members if self._asks_again(member, first, shown)]
         later = await _proposals(again, context, shown)
-        stands = first.keys() - (
-            {member.name for member in again} if not self.config.extract.keep_pre_extracted else ()
-        )
-        kept = {name: first[name] for name in stands}
-        both = {name: kept[name].added_to(proposal) for name, proposal in later.items() if name in kept}
-        final = {**kept, **later, **both}
-        return final | {
-            m.name: self._look_up(m, context, final[m.name]) for m in members if m.name in final and m.lookup
-        }
+        keeps_all, asked = self.config.extract.keep_pre_extracted, {member.name for member in again}
+        stands = {name: proposal for name, proposal in first.items() if keeps_all or name not in asked}
+        final = {**stands, **later}
+        final |= {name: stands[name].added_to(later[name]) for name in stands.keys() & later.keys()}
+        for member in members:
+            if member.lookup and member.name in final:
+                final[member.name] = self._look_up(member, context, final[member.name])
+        return final
 
     async def _vote(
         self, members: Members, context: WindowContext, proposals: Proposals, shown: Shown
@@ -120,48 +120,14 @@ class Pipeline:
         """Step 5: the entities that are elected, that their judges do not reject, and that may stand together; with scores."""
         weight = sum(member.weight(context.language) for member in members)
         elected = self.voting.decide(context.text, votes, weight)
-        _count(votes, elected, context)
+        _count_votes(votes, elected, context)
         counted = self.voting.discounted_votes(votes)
-        verified = await self._verify(members, context, elected, counted)
+        verified = await verify(members, context, elected, counted, self.config)
         scored = [self.voting.scored(entity, counted[entity.span], weight) for entity in verified]
         arrange = flatten if self.config.entities.nested == "flatten" else nest
         kept = arrange(scored, lambda entity: self.voting.strength(entity, counted[entity.span], weight))
         context.counts["overlapping"] += len(scored) - len(kept)
         return kept
-
-    async def _verify(
-        self, members: Members, context: WindowContext, entities: Sequence[VotedEntity], votes: Mapping[Span, Votes]
-    ) -> list[VotedEntity]:
-        """The entities after their judges' verdicts; one that nobody could judge stays as it is."""
-        settings = self.config.verify
-        judges = self._judges(members)
-
-        async def judged(entity: VotedEntity) -> VotedEntity | None:
-            given = votes[entity.span]
-            if settings.mode == "doubtful" and share(given, entity.type) >= settings.doubtful_below:
-                return entity
-            answers = await asyncio.gather(*(judge.verify(context, entity.span, entity.type) for judge in judges))
-            said = [(judge.name, answer) for judge, answer in zip(judges, answers, strict=True) if answer is not None]
-            verdicts = {name: probability >= settings.threshold for name, probability in said}
-            return self._after(replace(entity, verdicts=verdicts), given, context)
-
-        results = await asyncio.gather(*map(judged, entities))
-        return [entity for entity in results if entity is not None]
-
-    def _after(self, entity: VotedEntity, votes: Votes, context: WindowContext) -> VotedEntity | None:
-        """An entity with its verdicts: kept where most call it right or nobody could judge it, else what is configured.
-
-        A new type has not been judged, and its score is to be estimated anew.
-        """
-        right = sum(entity.verdicts.values())
-        if not entity.verdicts or 2 * right > len(entity.verdicts):
-            return entity
-        on_reject = self.config.verify.on_reject
-        context.counts[f"rejected-{on_reject}"] += 1
-        if on_reject == "flag":
-            return entity
-        other = runner_up(votes, entity.type, self.config.type_names) if on_reject == "retype" else None
-        return None if other is None else replace(entity, type=other, score=None, verdicts={})
 
     def _result(
         self,
@@ -174,12 +140,12 @@ class Pipeline:
         answered = proposals.keys() & voters if votes else proposals.keys()
         candidates = tuple(Candidate(*item) for item in votes.items()) if self.config.batch.candidates else ()
         return WindowResult(
-            tuple(entities),
-            tuple(sorted(answered)),
-            tuple(context.problems),
-            +context.counts,
-            candidates,
-            self.voting.score_kind,
+            entities=tuple(entities),
+            members_answered=tuple(sorted(answered)),
+            problems=tuple(context.problems),
+            counts=+context.counts,
+            candidates=candidates,
+            score_kind=self.voting.score_kind,
         )
 
     def _members_for(self, context: WindowContext) -> list[Recogniser]:
@@ -205,13 +171,6 @@ class Pipeline:
         near = self.retriever.retrieve(context.original, (), context.language, k=member.lookup, method="sentence")
         named = lookup_mentions(context.original, near.demonstrations)
         return proposal_of(named, self.config.type_names).added_to(proposal)
-
-    def _judges(self, members: Members) -> list[Judge]:
-        settings = self.config.verify
-        able = [member for member in members if isinstance(member, Judge) and settings.mode != "off"]
-        if settings.mode == "all":
-            return able
-        return [judge for judge in able if judge.name == settings.member] or able[:1]
 
     async def pre_extract(self, context: WindowContext) -> tuple[list[Span], set[str]]:
         """Step 1 alone: the union of the members' zero-shot spans, and who answered."""
@@ -287,7 +246,7 @@ async def _rescored(
     return {member.name: proposal for (member, _), proposal in zip(able, rescored, strict=True)}
 
 
-def _count(votes: Mapping[Span, Votes], elected: Sequence[VotedEntity], context: WindowContext) -> None:
+def _count_votes(votes: Mapping[Span, Votes], elected: Sequence[VotedEntity], context: WindowContext) -> None:
     """Count candidates, those that the vote rejected, and who voted for no entity: a run that finds nothing can say why."""
     context.counts["candidates"] += len(votes)
     context.counts["voted-out"] += len(votes.keys() - {entity.span for entity in elected})

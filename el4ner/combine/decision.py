@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from el4ner.vote.best_set import best_flat, best_nested
+from el4ner.vote.overlaps import best_flat, best_nested
 from el4ner.vote.table import BoolArray, FloatArray, VoteTable
 
 Preference = Literal["f1", "precision", "recall"]

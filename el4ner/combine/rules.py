@@ -9,8 +9,8 @@ from el4ner.combine.corpus import estimate
 from el4ner.combine.decision import Preference, decide
 from el4ner.combine.weighted import weighted_shares
 from el4ner.errors import ConfigError
-from el4ner.vote.best_set import best_flat, best_nested
 from el4ner.vote.entities import VotedEntity
+from el4ner.vote.overlaps import best_flat, best_nested
 from el4ner.vote.rules import Rule, count_table, elect_all
 from el4ner.vote.table import (
     ABSTAINED,

@@ -11,8 +11,8 @@ from el4ner.combine.rules import entities_of
 from el4ner.config import ClassifyConfig, Config
 from el4ner.errors import ConfigError
 from el4ner.text.spans import Span
-from el4ner.vote.best_set import best_flat, best_nested
 from el4ner.vote.entities import ScoreKind, VotedEntity
+from el4ner.vote.overlaps import best_flat, best_nested
 from el4ner.vote.rules import count_votes, elect_all
 from el4ner.vote.table import tabulate
 from el4ner.vote.votes import Vote, discounted, mean_probability, member_outputs, support

@@ -61,37 +61,32 @@ class LanguageModelRecogniser(Recogniser):
         request_with: Callable[[Sequence[Document]], Request],
         demonstrations: Sequence[Document],
     ) -> tuple[ResultT, Sequence[Document]]:
-        """See :func:`ask_within_context`."""
-        order = self.config.demonstrations.order
-        return await ask_within_context(call, request_with, demonstrations, order, context)
+        """The answer, and the demonstrations that its prompt and the answer itself had room for in the model's context.
 
+        The least similar is left out first; those left out are counted.
 
-async def ask_within_context(
-    call: Callable[[Request], Awaitable[ResultT]],
-    request_with: Callable[[Sequence[Document]], Request],
-    demonstrations: Sequence[Document],
-    order: Order,
-    context: WindowContext,
-) -> tuple[ResultT, Sequence[Document]]:
-    """The answer, and the demonstrations that its prompt and the answer itself had room for in the model's context.
+        Args:
+            context: the window.
+            call: the engine's ``generate`` or ``choose``.
+            request_with: the request with these demonstrations.
+            demonstrations: in prompt order.
 
-    The least similar is left out first; those left out are counted.
-
-    Raises:
-        ContextOverflowError: the prompt does not fit even without demonstrations.
-    """
-    while True:
-        request = request_with(demonstrations)
-        try:
-            answer = await call(request)
-        except ContextOverflowError:
-            if not demonstrations:
-                raise
-        else:
-            if not (demonstrations and _had_no_room(answer, request)):
-                return answer, demonstrations
-        demonstrations = most_similar(demonstrations, len(demonstrations) - 1, order)
-        context.counts["demonstration-too-long"] += 1
+        Raises:
+            ContextOverflowError: the prompt does not fit even without demonstrations.
+            MemberError: the engine cannot answer.
+        """
+        while True:
+            request = request_with(demonstrations)
+            try:
+                answer = await call(request)
+            except ContextOverflowError:
+                if not demonstrations:
+                    raise
+            else:
+                if not (demonstrations and _had_no_room(answer, request)):
+                    return answer, demonstrations
+            demonstrations = most_similar(demonstrations, len(demonstrations) - 1, self.config.demonstrations.order)
+            context.counts["demonstration-too-long"] += 1
 
 
 def most_similar(demonstrations: Sequence[Document], count: int | None, order: Order) -> Sequence[Document]:

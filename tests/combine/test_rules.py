@@ -16,7 +16,7 @@ from el4ner.combine.decision import decide
 from el4ner.combine.rules import RULES, CombinationRule, combine
 from el4ner.errors import ConfigError
 from el4ner.text.spans import Entity
-from el4ner.vote.best_set import best_flat
+from el4ner.vote.overlaps import best_flat
 from el4ner.vote.table import (
     ABSTAINED,
     FOUND,

@@ -12,7 +12,7 @@ from el4ner.engines.base import Answer, Choice, Request, Usage
 from el4ner.errors import ContextOverflowError, ParseError
 from el4ner.prompts.formats import Mention
 from el4ner.recognisers.base import WindowContext
-from el4ner.recognisers.language_model import ask_within_context, locate
+from el4ner.recognisers.language_model import locate
 from el4ner.recognisers.prompted import PromptedRecogniser
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
@@ -95,10 +95,12 @@ def test_an_answer_that_the_prompt_left_no_room_for_is_asked_for_again_with_less
 
     context, scripted = fresh(), member("a", extract=answer)
 
-    def request_with(shown: Sequence[Document]) -> Request:
-        return prompted(scripted).extraction_request(context, shown)
+    one = prompted(scripted)
 
-    answered, shown = asyncio.run(ask_within_context(scripted.generate, request_with, (SHOWN,), "best-last", context))
+    def request_with(shown: Sequence[Document]) -> Request:
+        return one.extraction_request(context, shown)
+
+    answered, shown = asyncio.run(one.ask(context, scripted.generate, request_with, (SHOWN,)))
     assert (answered.text, len(scripted.asked)) == (("whole", 2) if asked == 2 else ("cut", 1))
     assert (len(shown), context.counts["demonstration-too-long"]) == (2 - asked, asked - 1)
 
