@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from el4ner.batch.journal import Journal
+from el4ner.batch.resume import comparable
 
-from .fakes import FakePipeline
+from .fakes import FakePipeline, make_config
 
 FAKES = Path(__file__).with_name("fakes.py")
 TEXTS = [
@@ -185,10 +186,85 @@ def test_another_configuration_is_refused_by_the_name_of_the_key(command, capsys
     assert (command.output / "predictions.jsonl").read_bytes() == before
 
 
+def recorded(*names, **more):
+    return [{"name": name, "engine": "recorded", "model": f"{name}.jsonl"} | more for name in names]
+
+
+MAY_CHANGE = {
+    "batch.windows_in_flight",
+    "batch.documents_in_flight",
+    "batch.cache",
+    *(f"members.0.{key}" for key in ("endpoint", "api_key_env", "concurrency", "timeout_s", "retries")),
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"batch": {"quorum": 2}}, "batch.quorum"),
+        ({"batch": {"candidates": True}}, "batch.candidates"),
+        ({"members": recorded("one", "two", "three", revision="b")}, "members.0.revision"),
+        ({"members": recorded("one", "two", "three", "four")}, "members.3."),
+        ({"members": recorded("one", "two")}, "members.2."),
+        ({"allow_hosts": ["models.example"]}, "allow_hosts"),
+        ({"seed": 14}, "seed"),
+    ],
+)
+def test_whatever_can_change_a_result_may_not_change(command, capsys, changed, key):
+    command.write(["Anna.", "Bob."])
+    assert command("--quiet", "--limit", "1") == 0
+    command.configure(**changed)
+    assert command("--quiet") == 2
+    assert key in capsys.readouterr().err
+    assert len(command.records()) == 1
+
+
+def leaves(data, path=""):
+    """Every value of a nested configuration with its path."""
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in items:
+        name = f"{path}.{key}" if path else str(key)
+        yield from leaves(value, name) if isinstance(value, dict | list) and value else [(data, key, name)]
+
+
+def test_every_key_is_compared_but_those_of_speed_and_transport():
+    """The types in which a server computes its weights among them."""
+    served = {"engine": "http", "model": "m", "endpoint": "http://127.0.0.1:9/v1", "serve": {"model": "weights"}}
+    dump = make_config(members=[served | {"name": name} for name in ("one", "two")]).model_dump(mode="json")
+    assert "dtype" in dump["members"][0]["serve"]
+    same = comparable(dump)
+    free = set()
+    for holder, key, name in list(leaves(dump)):
+        before, holder[key] = holder[key], "another value"
+        free |= {name} if comparable(dump) == same else set()
+        holder[key] = before
+    assert {name for name in free if not name.startswith("members.1.")} == MAY_CHANGE
+    assert comparable(dump) == same
+
+
+def test_of_many_changed_keys_five_are_named(command, capsys):
+    command.write(["Anna."])
+    command("--quiet")
+    windows = {"max_columns": 70, "overlap_columns": 10}
+    command.configure(windows=windows, seed=14)
+    assert command("--quiet") == 2
+    assert "(changed: seed, windows.max_columns, windows.overlap_columns)" in capsys.readouterr().err
+    command.configure(windows=windows, seed=14, batch={"quorum": 2, "candidates": True})
+    assert command("--quiet") == 2
+    five = "batch.candidates, batch.quorum, seed, windows.max_columns, windows.overlap_columns"
+    assert f"(changed: {five})" in capsys.readouterr().err
+    command.configure(windows=windows, seed=14, batch={"quorum": 2, "candidates": True}, language="en")
+    assert command("--quiet") == 2
+    assert (
+        f"(changed: {five.replace('seed', 'language, seed').rpartition(', ')[0]} and more)" in capsys.readouterr().err
+    )
+
+
 def test_how_fast_a_run_goes_may_change(command):
     command.write(["Anna.", "Bob."])
     command("--quiet", "--limit", "1")
-    command.configure(batch={"windows_in_flight": 1, "documents_in_flight": 1})
+    flow = {"windows_in_flight": 1, "documents_in_flight": 1, "cache": True}
+    command.configure(members=recorded("one", "two", "three", concurrency=3, timeout_s=9, retries=7), batch=flow)
     assert command("--quiet") == 0
     assert len(command.records()) == 2
 

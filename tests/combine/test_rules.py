@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 from el4ner.combine.agreement import fit_agreement
 from el4ner.combine.code_values import code_values, strongest_overlapping
 from el4ner.combine.confidence_bins import bin_by_confidence, confidence_quantiles
 from el4ner.combine.corpus import corpus_evidence, estimate
-from el4ner.combine.decision import decide
+from el4ner.combine.decision import Preference, decide
 from el4ner.combine.rules import RULES, CombinationRule, combine
 from el4ner.errors import ConfigError
 from el4ner.text.spans import Entity
@@ -109,14 +110,25 @@ def test_the_threshold_is_half_of_the_reachable_f1():
     assert decide(tabulate([], ["x"]), np.zeros(0)).expected == 0.0
 
 
+@pytest.mark.parametrize(("prefer", "beta"), [("f1", 1.0), ("precision", 0.5), ("recall", 2.0)])
 @given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=12), st.floats(0, 5))
-def test_no_other_set_of_apart_candidates_has_a_greater_expected_f1(probabilities: list[float], missing: float):
+def test_no_other_set_of_apart_candidates_has_a_greater_expected_f(
+    prefer: Preference, beta: float, probabilities: list[float], missing: float
+):
     table = tabulate([row(x={Entity(10 * i, 10 * i + 5, "A") for i in range(len(probabilities))})], ["x"])
-    decision = decide(table, np.array(probabilities), missing=missing)
+    decision = decide(table, np.array(probabilities), prefer=prefer, missing=missing)
     ranked = sorted(probabilities, reverse=True)
     right = sum(probabilities) + missing
-    best = max(2 * sum(ranked[:k]) / (k + right) for k in range(1, len(ranked) + 1))
-    assert decision.expected == pytest.approx(best, abs=1e-6)
+    reached = [(1 + beta**2) * sum(ranked[:k]) / (k + beta**2 * right) for k in range(1, len(ranked) + 1)]
+    assert decision.expected == pytest.approx(max(reached), abs=1e-6)
+    assert decision.threshold == pytest.approx(decision.expected / (1 + beta**2))
+    assert reached[decision.kept.sum() - 1] == pytest.approx(max(reached), abs=1e-6)
+
+
+@pytest.mark.parametrize(("prefer", "kept"), [("precision", 1), ("f1", 2), ("recall", 3)])
+def test_what_is_preferred_moves_the_threshold(prefer: Preference, kept: int):
+    table = tabulate([row(x={Entity(10 * i, 10 * i + 5, "A") for i in range(3)})], ["x"])
+    assert decide(table, np.array([0.95, 0.6, 0.3]), prefer=prefer).kept.sum() == kept
 
 
 def test_codes_tell_overlaps_omission_abstention_and_confidence():
@@ -214,6 +226,28 @@ def test_agreement_notices_the_clearly_better_member():
     combined = f1(found(rows, "agreement"), gold)
     assert combined > max(f1(found(rows, "at-least", at_least=k), gold) for k in (1, 2, 3, 4)) + 0.1
     assert combined > f1([set(r["m0"]) for r in rows], gold) - 0.02
+
+
+def test_of_seven_candidates_members_are_as_probable_as_they_can_be_under_the_prior():
+    """Compared with a search for the greatest posterior: of candidates that somebody marked, of a standard normal trait, of
+    members whose easiness is near -2 (precision 0.05) and whose discrimination is near 1.5 (precision 4)."""
+    rows, _ = ensemble([0.9, 0.6, 0.5], [0, 1, 2], 1)
+    table = tabulate(rows, ["m0", "m1", "m2"])
+    model = fit_agreement(table)
+    trait = np.linspace(-4, 4, 33)
+    share = np.exp(-(trait**2) / 2) / np.exp(-(trait**2) / 2).sum()
+    marked = model.evidence(table)[:, :, None]
+
+    def loss(theta: np.ndarray) -> float:
+        marks = 1 / (1 + np.exp(-theta[:3, None] - theta[3:, None] * trait))
+        likelihood = (marks**marked * (1 - marks) ** (1 - marked)).prod(axis=1) @ share
+        seen = 1 - (1 - marks).prod(axis=0) @ share
+        prior = 0.05 * (theta[:3] + 2) ** 2 + 4 * (theta[3:] - 1.5) ** 2
+        return float(-np.log(likelihood / seen).sum() + prior.sum() / 2)
+
+    best = minimize(loss, np.repeat([-2.0, 1.5], 3)).x
+    assert model.easiness == pytest.approx(best[:3], abs=0.04)
+    assert model.discrimination == pytest.approx(best[3:], abs=0.01)
 
 
 def test_probabilities_do_not_depend_on_the_order_of_members_or_documents():

@@ -12,7 +12,7 @@ from el4ner.engines.base import Answer, Choice, Request, Usage
 from el4ner.errors import ContextOverflowError, ParseError
 from el4ner.prompts.formats import Mention
 from el4ner.recognisers.base import WindowContext
-from el4ner.recognisers.language_model import locate
+from el4ner.recognisers.language_model import locate, most_similar
 from el4ner.recognisers.prompted import PromptedRecogniser
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity, Span
@@ -85,13 +85,23 @@ def test_a_member_without_room_for_the_question_alone_cannot_answer():
     assert context.counts == {"demonstration-too-long": 1}
 
 
-@pytest.mark.parametrize(("tokens", "asked"), [(5, 2), (0, 1), (10_000, 1)])
-def test_an_answer_that_the_prompt_left_no_room_for_is_asked_for_again_with_less_shown(tokens: int, asked: int):
-    """Not one whose length is not stated, nor one that had all the room that it may have."""
+@pytest.mark.parametrize(
+    ("tokens_of", "finish", "asked"),
+    [
+        (lambda most: 1, "length", 2),
+        (lambda most: most - 1, "length", 2),
+        (lambda most: most, "length", 1),
+        (lambda most: most + 1, "length", 1),
+        (lambda most: 0, "length", 1),
+        (lambda most: most - 1, "stop", 1),
+    ],
+)
+def test_an_answer_that_the_prompt_left_no_room_for_is_asked_for_again_with_less_shown(tokens_of, finish, asked: int):
+    """Not one whose length is not stated, nor one that had all the room that it may have, nor one that came to its end."""
 
     def answer(request: Request) -> Answer:
         said = "cut" if SHOWN.text in str(request.messages) else "whole"
-        return Answer(said, "length" if said == "cut" else "stop", Usage(answer_tokens=tokens))
+        return Answer(said, finish if said == "cut" else "stop", Usage(answer_tokens=tokens_of(request.max_tokens)))
 
     context, scripted = fresh(), member("a", extract=answer)
 
@@ -103,6 +113,24 @@ def test_an_answer_that_the_prompt_left_no_room_for_is_asked_for_again_with_less
     answered, shown = asyncio.run(one.ask(context, scripted.generate, request_with, (SHOWN,)))
     assert (answered.text, len(scripted.asked)) == (("whole", 2) if asked == 2 else ("cut", 1))
     assert (len(shown), context.counts["demonstration-too-long"]) == (2 - asked, asked - 1)
+
+
+@pytest.mark.parametrize(
+    ("order", "count", "kept"),
+    [
+        ("best-first", 2, "ab"),
+        ("best-last", 2, "bc"),
+        ("random", 1, "c"),
+        ("best-first", 0, ""),
+        ("best-last", 0, ""),
+        ("best-last", 3, "abc"),
+        ("best-first", 4, "abc"),
+        ("best-last", None, "abc"),
+    ],
+)
+def test_the_most_similar_demonstrations_are_kept(order, count: int | None, kept: str):
+    demonstrations = [Document(id_, "Ann.", ()) for id_ in "abc"]
+    assert "".join(document.id for document in most_similar(demonstrations, count, order)) == kept
 
 
 def test_a_leak_is_sought_only_in_what_was_shown():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from el4ner.errors import ConfigError
-from el4ner.text.boundaries import clause_starts, sentence_starts
+from el4ner.text.boundaries import clause_starts, sentence_starts, word_starts
 from el4ner.text.documents import Document, Window
 from el4ner.text.language import columns
 from el4ner.text.windows import cut_windows
@@ -64,6 +64,59 @@ def test_windows_hold_the_document_s_text_within_their_width(text: str, widest: 
         assert columns(text[window.own_start : window.own_end]) <= widest
         assert columns(text[window.start : window.own_start]) <= overlap
         assert columns(text[window.own_end : window.end]) <= overlap
+
+
+@given(TEXTS, st.integers(2, 80), st.integers(0, 40))
+def test_a_stretch_ends_at_the_farthest_boundary_of_the_best_kind_that_fits(
+    text: str, widest: int, overlap: int
+) -> None:
+    """Compared with a search through every boundary."""
+    kinds = [sentence_starts(text), clause_starts(text), word_starts(text)]
+
+    def ahead(start: int, room: int) -> int | None:
+        if columns(text[start:]) <= room:
+            return len(text)
+        fit = ([p for p in kind if p > start and columns(text[start:p]) <= room] for kind in kinds)
+        return next((max(places) for places in fit if places), None)
+
+    def back(end: int, room: int) -> int | None:
+        if columns(text[:end]) <= room:
+            return 0
+        fit = ([p for p in kind if p < end and columns(text[p:end]) <= room] for kind in kinds)
+        return next((min(places) for places in fit if places), None)
+
+    for window in cut(text, widest, overlap):
+        assert ahead(window.own_start, widest) in (window.own_end, None)
+        assert ahead(window.own_end, overlap) in (window.end, None)
+        assert back(window.own_start, overlap) in (window.start, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "overlap", "edges"),
+    [
+        ("x" * 25, 3, [(0, 13), (7, 23), (17, 25)]),
+        ("x" * 25, 0, [(0, 10), (10, 20), (20, 25)]),
+        ("中" * 12, 3, [(0, 6), (4, 11), (9, 12)]),
+        ("中" * 12, 4, [(0, 7), (3, 12), (8, 12)]),
+    ],
+)
+def test_context_without_boundaries_is_as_wide_as_it_may_be(
+    text: str, overlap: int, edges: list[tuple[int, int]]
+) -> None:
+    assert [(window.start, window.end) for window in cut(text, 10, overlap)] == edges
+
+
+@pytest.mark.parametrize(("overlap", "context"), [(15, "Tomas stayed. "), (14, "Tomas stayed. "), (13, "stayed. ")])
+def test_a_sentence_that_just_fits_is_context(overlap: int, context: str) -> None:
+    text = "Mara left. Tomas stayed. Rain fell all night. Nobody came."
+    second = cut(text, 25, overlap)[1]
+    assert text[second.start : second.own_start] == context
+
+
+@pytest.mark.parametrize(("widest", "first"), [(25, "Mara left. Tomas stayed. "), (24, "Mara left. ")])
+def test_a_sentence_that_just_fits_is_owned(widest: int, first: str) -> None:
+    text = "Mara left. Tomas stayed. Rain fell all night. Nobody came."
+    assert owned(text, cut(text, widest, 0))[0] == first
 
 
 @given(TEXTS)
