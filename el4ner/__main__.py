@@ -8,6 +8,7 @@ from el4ner import __version__
 
 COMMANDS = {
     "run": ("el4ner.run", "find the entities of documents"),
+    "mask": ("el4ner.mask.__main__", "replace entities by tags or pseudonyms"),
     "evaluate": ("el4ner.evaluate", "score predictions against gold"),
     "models": ("el4ner.models.__main__", "list, get, show and verify language models"),
     "train": ("el4ner.train.__main__", "tune a model, or merge an adapter into one"),

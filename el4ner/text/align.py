@@ -48,6 +48,11 @@ def find(surface: str, text: str, tolerant: bool = True) -> list[Span]:
     return spans if spans or not tolerant else _tolerant_occurrences(surface, text)
 
 
+def fold(text: str) -> tuple[str, tuple[int, ...]]:
+    """A text without the differences that ``find`` tolerates, and for each character of it the offset that it came from."""
+    return _fold_text(text)
+
+
 def _tolerant_occurrences(surface: str, text: str) -> list[Span]:
     pattern, _ = _fold(surface)
     folded, origins = _fold_text(text)
