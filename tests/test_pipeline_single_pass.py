@@ -141,6 +141,18 @@ def test_what_members_disagree_about_is_weighed_and_nothing_else():
     assert found(find(pipeline_of([one, two], settings=settings, **TWO), TEXT), TEXT) == [("London", "LOC")]
 
 
+def test_a_member_whose_mark_states_its_probability_is_not_asked_for_it():
+    one = ScriptedMember("one", {"mark": scored(Paris=0.7), "weigh": weighing(Paris=0.1)})
+    two = ScriptedMember("two", {"mark": marks(), "weigh": weighing(Paris=0.4)})
+    settings = {"classify": {"rule": "probability", "threshold": 0.5}}
+    result = find(pipeline_of([one, two], settings=settings, **TWO), TEXT)
+    assert [(e.type, e.score) for e in result.entities] == [("LOC", 0.55)]
+    assert (one.stages(), two.stages()) == (["mark"], ["mark", "weigh"])
+    other = ScriptedMember("two", {"mark": marks(to_Paris="location"), "weigh": weighing()})
+    find(pipeline_of([one, other], settings=settings, **TWO), TEXT)
+    assert one.stages()[1:] == ["mark", "weigh"]
+
+
 def test_candidates_that_overlap_are_readings_of_one_region():
     one = ScriptedMember("one", {"mark": marks(Ada_Lovelace="person"), "weigh": weighing()})
     two = ScriptedMember("two", {"mark": marks(Lovelace="person"), "weigh": weighing()})

@@ -39,6 +39,8 @@ async def rescore(
 ) -> Proposal:
     """A model's proposal with probabilities for what is disputed; what its engine cannot tell stays as it was, and is counted.
 
+    Where its own marks state a probability for each candidate of a group, it is not asked again.
+
     Args:
         engine: the model's.
         marking: the prompts of the copy.
@@ -46,7 +48,8 @@ async def rescore(
         disputed: groups of overlapping candidates.
         proposal: the model's own.
     """
-    regions = [region_of(group, context.text, proposal) for group in disputed]
+    unknown = [group for group in disputed if any(span not in proposal.probabilities for span in group)]
+    regions = [region_of(group, context.text, proposal) for group in unknown]
     found = await asyncio.gather(
         *(_type_probabilities(engine, marking, context, region, proposal) for region in regions),
         return_exceptions=True,
