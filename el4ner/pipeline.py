@@ -38,7 +38,7 @@ from el4ner.vote.votes import Candidate
 Members: TypeAlias = Sequence[Recogniser]
 Proposals: TypeAlias = Mapping[str, Proposal]
 """By member; those that abstained are missing."""
-Shown: TypeAlias = Mapping[str, tuple[Document, ...]]
+Demonstrations: TypeAlias = Mapping[str, tuple[Document, ...]]
 """The demonstrations of each member, in prompt order."""
 
 
@@ -79,18 +79,20 @@ class Pipeline:
         asked = [member for member in members if member.pre_extracts] or members
         return await _proposals(asked, context, {member.name: () for member in asked})
 
-    def _demonstrations(self, members: Members, context: WindowContext, hints: Sequence[Span]) -> Shown:
+    def _demonstrations(self, members: Members, context: WindowContext, hints: Sequence[Span]) -> Demonstrations:
         """Step 2: the demonstrations of each member, by the spans that were found so far."""
         if self.retriever is None:
             return {member.name: () for member in members}
-        choosers = {member.choose for member in members}
+        choosers = {member.choose_demonstrations for member in members}
         chosen = {
             choose: _escaped(choose(self.retriever, self.config, context, hints)) if choose else ()
             for choose in choosers
         }
-        return {member.name: chosen[member.choose] for member in members}
+        return {member.name: chosen[member.choose_demonstrations] for member in members}
 
-    async def _propose(self, members: Members, context: WindowContext, first: Proposals, shown: Shown) -> Proposals:
+    async def _propose(
+        self, members: Members, context: WindowContext, first: Proposals, shown: Demonstrations
+    ) -> Proposals:
         """Step 3: what each member says in the end; who is not asked again stands by what it found first."""
         again = [member for member in members if self._asks_again(member, first, shown)]
         later = await _proposals(again, context, shown)
@@ -104,7 +106,7 @@ class Pipeline:
         return final
 
     async def _vote(
-        self, members: Members, context: WindowContext, proposals: Proposals, shown: Shown
+        self, members: Members, context: WindowContext, proposals: Proposals, shown: Demonstrations
     ) -> dict[Span, Votes]:
         """Step 4: everybody's votes on the candidates of all, in the order of the members."""
         candidates = unite(_spans(proposals), self.config.extract.min_members)
@@ -154,9 +156,11 @@ class Pipeline:
     def _needs_pre_extraction(self, members: Members) -> bool:
         """Whether anybody pre-extracts, or the choice of somebody's demonstrations waits for spans."""
         waits = self.retriever is not None and self.config.demonstrations.method == "span"
-        return self.config.extract.pre_extract and any(m.pre_extracts or (waits and m.choose) for m in members)
+        return self.config.extract.pre_extract and any(
+            m.pre_extracts or (waits and m.choose_demonstrations) for m in members
+        )
 
-    def _asks_again(self, member: Recogniser, first: Proposals, shown: Shown) -> bool:
+    def _asks_again(self, member: Recogniser, first: Proposals, shown: Demonstrations) -> bool:
         """Whether step 3 asks a member: not where there is nothing to show, or no doubt; what it found first goes on then."""
         settings = self.config.extract
         if not (settings.pre_extract and member.pre_extracts):
@@ -224,7 +228,7 @@ def build_pipeline(
     return Pipeline(config, members, build_retriever(config, pool), store)
 
 
-async def _proposals(members: Members, context: WindowContext, shown: Shown) -> dict[str, Proposal]:
+async def _proposals(members: Members, context: WindowContext, shown: Demonstrations) -> dict[str, Proposal]:
     """What each member finds; those that abstain are missing."""
     found = await asyncio.gather(*(member.propose(context, shown[member.name]) for member in members))
     return {member.name: proposal for member, proposal in zip(members, found, strict=True) if proposal is not None}

@@ -143,7 +143,7 @@ def test_the_arms_run_are_kept_and_are_tabulated(
 
 
 def test_a_fault_is_no_outcome(words: Words, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("el4ner.recognisers.mrc.question_request", lambda *_: 1 / 0)
+    monkeypatch.setattr("el4ner.recognisers.mrc.MrcRecogniser.question_request", lambda *_: 1 / 0)
     assert experiment_mrc.main(words("--arms", "demos only")) == 2
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
     assert not any("counts" in path.read_text() for path in (tmp_path / "out").rglob("figures.json"))

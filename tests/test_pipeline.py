@@ -87,6 +87,13 @@ def test_doubtful_shows_demonstrations_only_where_members_disagree(marked: tuple
     assert [surface for surface, _ in found(result, TEXT)] == (["London"] if asked_again else marked[0])
 
 
+def test_members_that_are_shown_the_same_share_one_retrieval():
+    members, retriever = [member("a", ["Paris"], TYPES), member("b", ["London"], TYPES)], FixedRetriever(SHOWN)
+    find(pipeline_of(members, retriever), TEXT)
+    assert len(retriever.queries) == 1
+    assert all(SHOWN.text in str(one.asked[1].messages) for one in members)
+
+
 def test_a_mention_leaked_from_a_demonstration_is_counted_and_dropped():
     answers = member("a", [], TYPES, extract='["Boston", "Atlantis", "Paris"]')
     result = find(pipeline_of([answers], FixedRetriever(SHOWN), a={"answer_format": "json"}), TEXT)

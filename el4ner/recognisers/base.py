@@ -76,12 +76,12 @@ class Recogniser(ABC):
         name: its name in votes and reports.
         pre_extracts: whether it is asked before demonstrations are chosen. One that is not (it costs a call for each type) is
             asked with them, and before only where no other recogniser gives the spans to choose them by.
-        choose: how its demonstrations are chosen; None: it takes none. Recognisers that share a function share them.
+        choose_demonstrations: how its demonstrations are chosen; None: it takes none. Members with the same function share them.
         lookup: mentions of so many of the most similar pool sentences count as its own.
     """
 
     pre_extracts = True
-    choose: Chooser | None = None
+    choose_demonstrations: Chooser | None = None
     lookup = 0
 
     def __init__(self, settings: MemberConfig) -> None:

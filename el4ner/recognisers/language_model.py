@@ -38,7 +38,7 @@ class LanguageModelRecogniser(Recogniser):
         super().__init__(settings)
         self.engine = engine
         self.config = config
-        self.choose = nearest_sentences
+        self.choose_demonstrations = nearest_sentences
 
     @classmethod
     def of(cls, settings: MemberConfig, config: Config, engines: Mapping[str, Engine]) -> Self:

@@ -46,7 +46,7 @@ class MrcRecogniser(LanguageModelRecogniser):
 
     def __init__(self, engine: Engine, settings: MemberConfig, config: Config) -> None:
         super().__init__(engine, settings, config)
-        self.choose = None if config.mrc.k == 0 else balanced_sentences
+        self.choose_demonstrations = None if config.mrc.k == 0 else balanced_sentences
         self.lookup = config.mrc.lookup
         self.questions = Questions.of(settings.prompt_style, config)
         self._located = marked_places(config)
