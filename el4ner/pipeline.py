@@ -75,12 +75,12 @@ class Pipeline:
         return self._result(context, proposals, votes, entities)
 
     async def _pre_extract(self, members: Members, context: WindowContext) -> Proposals:
-        """Step 1: what members find before demonstrations are chosen; where nobody pre-extracts, everybody does."""
+        """Step 1: what members find zero-shot; where none of them pre-extracts, all are asked."""
         asked = [member for member in members if member.pre_extracts] or members
         return await _proposals(asked, context, {member.name: () for member in asked})
 
     def _demonstrations(self, members: Members, context: WindowContext, hints: Sequence[Span]) -> Demonstrations:
-        """Step 2: the demonstrations of each member, by the spans that were found so far."""
+        """Step 2: the demonstrations of each member, chosen by the spans that were found so far."""
         if self.retriever is None:
             return {member.name: () for member in members}
         choosers = {member.choose_demonstrations for member in members}
@@ -93,13 +93,13 @@ class Pipeline:
     async def _propose(
         self, members: Members, context: WindowContext, first: Proposals, shown: Demonstrations
     ) -> Proposals:
-        """Step 3: what each member says in the end; who is not asked again stands by what it found first."""
+        """Step 3: what each member finds k-shot; one that is not asked again keeps its first proposal."""
         again = [member for member in members if self._asks_again(member, first, shown)]
         later = await _proposals(again, context, shown)
-        keeps_all, asked = self.config.extract.keep_pre_extracted, {member.name for member in again}
-        stands = {name: proposal for name, proposal in first.items() if keeps_all or name not in asked}
-        final = {**stands, **later}
-        final |= {name: stands[name].added_to(later[name]) for name in stands.keys() & later.keys()}
+        keep_all, asked = self.config.extract.keep_pre_extracted, {member.name for member in again}
+        kept = {name: proposal for name, proposal in first.items() if keep_all or name not in asked}
+        final = {**kept, **later}
+        final |= {name: kept[name].added_to(later[name]) for name in kept.keys() & later.keys()}
         for member in members:
             if member.lookup and member.name in final:
                 final[member.name] = self._look_up(member, context, final[member.name])
@@ -108,7 +108,7 @@ class Pipeline:
     async def _vote(
         self, members: Members, context: WindowContext, proposals: Proposals, shown: Demonstrations
     ) -> dict[Span, Votes]:
-        """Step 4: everybody's votes on the candidates of all, in the order of the members."""
+        """Step 4: the votes on each candidate, in the order of the members."""
         candidates = unite(_spans(proposals), self.config.extract.min_members)
         if self.config.classify.rescore_disputed:
             proposals = {**proposals, **await _rescored(members, context, candidates, proposals)}
@@ -119,7 +119,7 @@ class Pipeline:
         return {span: {m.name: votes[span] for m, votes in by_member if span in votes} for span in candidates}
 
     async def _decide(self, members: Members, context: WindowContext, votes: Mapping[Span, Votes]) -> list[VotedEntity]:
-        """Step 5: the entities that are elected, that their judges do not reject, and that may stand together; with scores."""
+        """Step 5: the entities that win the vote, pass verification, and may stand beside each other; with scores."""
         weight = sum(member.weight(context.language) for member in members)
         elected = self.voting.decide(context.text, votes, weight)
         _count_votes(votes, elected, context)
@@ -161,7 +161,7 @@ class Pipeline:
         )
 
     def _asks_again(self, member: Recogniser, first: Proposals, shown: Demonstrations) -> bool:
-        """Whether step 3 asks a member: not where there is nothing to show, or no doubt; what it found first goes on then."""
+        """Whether step 3 asks a member: not where it has been asked and there is nothing to show, or no doubt."""
         settings = self.config.extract
         if not (settings.pre_extract and member.pre_extracts):
             return True

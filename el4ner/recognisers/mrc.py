@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from el4ner.config import Config, MemberConfig
 from el4ner.demos.balance import question_demonstrations
@@ -107,10 +108,7 @@ class MrcRecogniser(LanguageModelRecogniser):
         self, context: WindowContext, group: Group, demonstrations: Sequence[Document]
     ) -> dict[str, list[Span]]:
         """The spans of each type of a group that the answer does not pass over."""
-
-        def request_with(documents: Sequence[Document]) -> Request:
-            return self.question_request(context, group, documents)
-
+        request_with = partial(self.question_request, context, group)
         answer, fitting = await self.ask(context, self.engine.generate, request_with, demonstrations)
         said = _readable(answer, self.questions.marked)
         listed = self.questions.read(context.language, said, context.text, group)

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from el4ner.config import Config, MemberConfig
 from el4ner.engines.base import Engine, Request
@@ -88,10 +89,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
             MemberError: the engine cannot answer.
             ParseError: its answer cannot be read, or was cut.
         """
-
-        def request_with(documents: Sequence[Document]) -> Request:
-            return self.extraction_request(context, documents)
-
+        request_with = partial(self.extraction_request, context)
         answer, fitting = await self.ask(context, self.engine.generate, request_with, demonstrations)
         if answer.finish_reason == "length":
             raise ParseError(
@@ -106,10 +104,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
         Raises:
             MemberError: the engine cannot answer.
         """
-
-        def request_with(documents: Sequence[Document]) -> Request:
-            return self.classification_request(context, span, documents)
-
+        request_with = partial(self.classification_request, context, span)
         choice, _ = await self.ask(context, self.engine.choose, request_with, demonstrations)
         names = self.prompts.choices(context.language)
         probabilities = None

@@ -1,6 +1,7 @@
 """One pass: the text copied with typed marks, by a model tuned to give it; spans and votes in one answer."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from el4ner.config import Config, MemberConfig
 from el4ner.engines.base import Engine, Request
@@ -63,9 +64,7 @@ class SinglePassRecogniser(LanguageModelRecogniser, Rescorer):
         return [(STAGE, as_text(self.marking_request(context, demonstrations)))]
 
     async def _mark(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal:
-        def request_with(documents: Sequence[Document]) -> Request:
-            return self.marking_request(context, documents)
-
+        request_with = partial(self.marking_request, context)
         answer, fitting = await self.ask(context, self.engine.generate, request_with, demonstrations)
         if answer.finish_reason == "length":
             raise ParseError("the answer was cut at its longest; use smaller windows")
