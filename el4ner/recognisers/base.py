@@ -53,7 +53,7 @@ class WindowContext:
         reason = str(error).removeprefix(f"member {member}: ")
         self.problems.append(f"{member}, {stage}: {reason}" + (f" ({times} times)" if times > 1 else ""))
 
-    async def answer(self, member: str, stage: str, question: Awaitable[ResultT]) -> ResultT | None:
+    async def attempt(self, member: str, stage: str, question: Awaitable[ResultT]) -> ResultT | None:
         """What a member answers; None where it cannot, or its answer cannot be read: an abstention, which is noted."""
         try:
             return await question

@@ -48,7 +48,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
     async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
         """Spans without types."""
         stage = "extract" if demonstrations else "pre-extract"
-        spans = await context.answer(self.name, stage, self.extract(context, demonstrations))
+        spans = await context.attempt(self.name, stage, self.extract(context, demonstrations))
         return None if spans is None else Proposal(dict.fromkeys(spans, ()))
 
     async def vote(
@@ -66,7 +66,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
             asked.setdefault(key, span)
         near = most_similar(demonstrations, self.config.classify.k, self.config.demonstrations.order)
         questions = [self.classify(context, span, near) for span in asked.values()]
-        answers = await asyncio.gather(*(context.answer(self.name, "classify", question) for question in questions))
+        answers = await asyncio.gather(*(context.attempt(self.name, "classify", question) for question in questions))
         votes = dict(zip(asked, answers, strict=True))
         found = () if proposal is None else proposal.types
         return {s: replace(vote, found=s in found) for s, key in keys.items() if (vote := votes[key]) is not None}
@@ -74,7 +74,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
     async def verify(self, context: WindowContext, span: Span, type_name: str) -> float | None:
         """The probability of "yes": 0 or 1 where its engine gives no probabilities."""
         request = self.verification_request(context, span, type_name)
-        choice = await context.answer(self.name, "verify", self.engine.choose(request))
+        choice = await context.attempt(self.name, "verify", self.engine.choose(request))
         if choice is None:
             return None
         yes, _ = self.prompts.true_false_words(context.language)

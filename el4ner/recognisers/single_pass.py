@@ -41,7 +41,7 @@ class SinglePassRecogniser(LanguageModelRecogniser, Rescorer):
 
     async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
         """The mentions that it marks, with their types."""
-        return await context.answer(self.name, STAGE, self._mark(context, demonstrations))
+        return await context.attempt(self.name, STAGE, self._mark(context, demonstrations))
 
     async def rescore(self, context: WindowContext, disputed: Sequence[Sequence[Span]], proposal: Proposal) -> Proposal:
         """See :func:`el4ner.recognisers.rescoring.rescore`."""

@@ -19,7 +19,7 @@ def ask(**values: object) -> tuple[dict[str, object], WindowContext]:
     context = WindowContext.of("", "en")
 
     async def all_at_once() -> list[object]:
-        asked = [context.answer(name, "classify", says(value)) for name, value in values.items()]
+        asked = [context.attempt(name, "classify", says(value)) for name, value in values.items()]
         return await asyncio.gather(*asked)
 
     given = zip(values, asyncio.run(all_at_once()), strict=True)

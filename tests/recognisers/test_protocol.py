@@ -31,7 +31,7 @@ class Gazetteer(Recogniser):
 
     async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
         self.asked.append(demonstrations)
-        return await context.answer(self.name, "look-up", self._look_up(context.text))
+        return await context.attempt(self.name, "look-up", self._look_up(context.text))
 
     async def _look_up(self, text: str) -> Proposal:
         if not self.names:
