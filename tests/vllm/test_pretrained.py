@@ -1,4 +1,4 @@
-"""A pretrained model behind real vLLM finds what llama.cpp finds with the same weights."""
+"""A pretrained model with the adapter that ships finds behind real vLLM what it finds in llama.cpp."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from tests.vllm.box import POOL, ROOT, free_ports
 
 pytestmark = pytest.mark.vllm
 SENTENCES = 200
-TOLERANCE = 2.0
-"""Points of F1 that may part them: three of the 238 mentions. One engine computes in Q8_0, the other in float32."""
+TOLERANCE = 1.0
+"""Points of F1 that may part them. One engine has the adapter merged into weights of 8 bits, the other beside weights of 32."""
 MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)]
 
 
@@ -34,6 +34,7 @@ class Served:
             "dtype": "float32",
             "context": 1024,
             "kv_tokens": 16384,
+            "adapter": (adapter := str(ROOT / "el4ner" / "bundled" / "adapters" / model)),
             "extra_args": ["--enforce-eager"],
         }
         endpoint = f"http://127.0.0.1:{free_ports(1)[0]}/v1"
@@ -44,7 +45,7 @@ class Served:
         (folder / "pool.jsonl").write_text("\n".join(english[SENTENCES:]) + "\n", encoding="utf-8")
 
         self.http = self._write("http", engine="http", model="m", endpoint=endpoint, serve=serve, timeout_s=600)
-        self.local = self._write("local", engine="local", model=model)
+        self.local = self._write("local", engine="local", model=model, adapter=adapter)
 
     def run(self, *words: str) -> None:
         """``python -m el4ner.VERB ...``; it must succeed."""
@@ -64,7 +65,7 @@ class Served:
 
     def _write(self, name: str, **member: Any) -> Path:
         labels = str(ROOT / "configs" / "labels" / "per-loc-org.yaml")
-        settings = {"name": "model", "answer_format": "lines", **member}
+        settings = {"name": "model", "role": "single-pass", **member}
         content = {"labels": labels, "members": [settings], "verify": {"mode": "off"}, "language": "en"}
         content |= {
             "pool": {"path": str(self.folder / "pool.jsonl")},
@@ -90,4 +91,4 @@ def served(request: pytest.FixtureRequest, vllm_python: str, tmp_path: Path) -> 
 def test_both_engines_find_the_same(served: Served):
     local, http = served.f1(served.local), served.f1(served.http)
     print(f"strict F1 on {SENTENCES} sentences: {local:.2f} in process, {http:.2f} on vLLM")
-    assert local > 5 and http == pytest.approx(local, abs=TOLERANCE)
+    assert local > 40 and http == pytest.approx(local, abs=TOLERANCE)
