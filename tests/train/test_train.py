@@ -249,11 +249,11 @@ def test_sharing_is_refused_where_a_model_reads_a_shared_prompt_differently(
 
 
 def test_a_given_time_ends_a_run(write: Any, capsys: Any):
-    plenty = sharing(epochs=400, max_minutes=0.05, learning_rate=0.01, batch_tokens=64)
+    plenty = sharing(epochs=400, max_minutes=0.01, learning_rate=0.01, batch_tokens=64)
     assert main(["--config", str(write(optimisation=plenty, evaluation={"fraction": 0}))]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["epoch"] < 1.0
-    assert 2 < summary["train_runtime"] < 60
+    assert summary["train_runtime"] > 0.5
 
 
 def test_a_wrong_adapter_target_is_refused(write: Any, capsys: Any):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.vllm
 SENTENCES = 200
 TOLERANCE = 2.0
 """Points of F1 that may part them: three of the 238 mentions. One engine computes in Q8_0, the other in float32."""
-MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)]
+MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.models)]
 
 
 class Served:
