@@ -180,6 +180,7 @@ def test_closing_ends_what_is_under_way_with_an_error():
         list(documents)
 
 
+@pytest.mark.slow
 def test_a_program_may_end_in_the_middle_of_a_call(tmp_path: Path):
     own_config(tmp_path)
     code = (

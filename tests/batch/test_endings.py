@@ -96,6 +96,7 @@ def start_reading(command, text):
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_waits_for_a_silent_sender_keeps_what_came_and_stops(command, number):
     process = start_reading(command, '{"id": "a", "text": "Anna."}\n{"id": "b", "text": "Bob."}\n')
