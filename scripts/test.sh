@@ -10,9 +10,9 @@ ruff format --check .
 ruff check .
 mypy
 lint-imports
-python -m pytest "$@"
+python -m pytest -m 'not models and not vllm and not gpu' "$@"
 if [ $# -eq 0 ] && [ -z "${EL4NER_SKIP_VLLM:-}" ]; then
     EL4NER_VLLM_PYTHON=$(bash scripts/setup_vllm.sh)
     export EL4NER_VLLM_PYTHON
-    python -m pytest -m 'vllm and not slow' -rA --durations=10 tests/serve tests/vllm
+    python -m pytest -m 'vllm and not models' -rA --durations=10 tests/serve tests/vllm
 fi

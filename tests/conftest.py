@@ -8,8 +8,13 @@ import pytest
 from hypothesis import settings
 
 # A machine that is busy with something else is no defect of the code under test.
-settings.register_profile("el4ner", deadline=None)
-settings.load_profile("el4ner")
+settings.register_profile("thorough", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The default tier tries few examples of each property; where slow tests run, as many as Hypothesis tries by itself."""
+    settings.load_profile("quick" if "not slow" in config.option.markexpr else "thorough")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from scripted_members import ScriptedMember, pipeline_of
+from scripted_members import ScriptedMember, member, pipeline_of
 
 import el4ner
 from el4ner.errors import MemberError
@@ -51,6 +51,43 @@ def test_texts_pairs_and_dictionaries_come_back_in_order_with_their_entities():
     entity = documents[0].entities[0]
     assert (entity.start, entity.end, entity.score, entity.votes) == (0, 12, 1.0, {"one": "PER"})
     assert {document.score_kind for document in documents} == {"votes"}
+
+
+def test_an_entity_says_who_voted_for_it_and_who_judged_it():
+    said = {"one": "LOC", "two": "LOC", "three": None}
+    members = [member(name, ["London"], {"London": kind}) for name, kind in said.items()]
+    pipeline = pipeline_of(members, settings={"verify": {"mode": "all"}})
+    with el4ner.Annotator(pipeline.config, pipeline) as ner:
+        (document,) = ner.annotate(["In London."])
+    (entity,) = document.entities
+    assert isinstance(document, el4ner.AnnotatedDocument) and isinstance(entity, el4ner.AnnotatedEntity)
+    assert (entity.text, entity.type, entity.votes) == ("London", "LOC", said)
+    assert (entity.verdicts, entity.source) == (dict.fromkeys(said, True), None)
+
+
+def test_an_entity_that_stands_for_another_place_of_the_document_says_so():
+    with annotator(lambda request: request.copy_of.replace("London", "[[London|location]]", 1)) as ner:
+        (document,) = ner.annotate(["They left London. Then they saw London again."])
+    first, second = document.entities
+    assert [(entity.start, entity.text, entity.type) for entity in (first, second)] == [
+        (10, "London", "LOC"),
+        (32, "London", "LOC"),
+    ]
+    assert (first.source, second.source) == (None, "document") and not second.votes and second.score < first.score
+
+
+def test_a_document_that_was_read_in_part_says_which_part_has_no_result():
+    def answer(request: Any) -> str:
+        if "Paris" in request.copy_of:
+            raise MemberError("one", "is away")
+        return marks(request)
+
+    text = "The ferry left London at noon today. Nobody knows who came to Paris by night."
+    with annotator(answer, windows={"max_columns": 40, "overlap_columns": 0}) as ner:
+        (document,) = ner.annotate([text])
+    assert (document.status, found(document)) == ("partial", [("London", "LOC")])
+    assert [text[start:end] for start, end in document.unread] == ["Nobody knows who came to Paris by night."]
+    assert "is away" in str(document.reason)
 
 
 def test_it_works_inside_a_running_event_loop_and_asynchronously():
@@ -143,6 +180,7 @@ def test_closing_ends_what_is_under_way_with_an_error():
         list(documents)
 
 
+@pytest.mark.slow
 def test_a_program_may_end_in_the_middle_of_a_call(tmp_path: Path):
     own_config(tmp_path)
     code = (
@@ -165,6 +203,31 @@ def test_a_file_is_loaded_and_its_model_run(tmp_path: Path):
     with el4ner.load(own_config(tmp_path)) as ner:
         (document,) = ner.annotate(["Bexley"])
     assert document.status in ("ok", "partial") and {entity.type for entity in document.entities} <= {"LOC"}
+
+
+def test_a_configuration_made_in_python_is_loaded(tmp_path: Path):
+    model = write_tiny_gguf(tmp_path / "tiny.gguf")
+    config = el4ner.Config(
+        labels=[{"name": "LOC", "words": {"en": "location"}}],
+        members=[{"name": "tiny", "engine": "local", "model": str(model)}],
+        verify={"mode": "off"},
+    )
+    with el4ner.load(config) as ner:
+        assert ner.config == config and ner.config.type_names == ("LOC",)
+
+
+def test_a_model_that_is_not_there_is_a_model_error(tmp_path: Path):
+    path = own_config(tmp_path)
+    (tmp_path / "tiny.gguf").unlink()
+    with pytest.raises(el4ner.ModelError, match="tiny"):
+        el4ner.load(path)
+
+
+def test_errors_have_one_root_and_name_the_member():
+    for kind in (el4ner.ConfigError, el4ner.InputError, el4ner.MemberError, el4ner.ModelError):
+        assert issubclass(kind, el4ner.El4nerError)
+    error = el4ner.MemberError("one", "is away", retryable=True)
+    assert (str(error), error.member, error.retryable) == ("member one: is away", "one", True)
 
 
 def test_labels_and_pool_may_be_given_in_python(tmp_path: Path):
@@ -212,6 +275,19 @@ def test_scores_are_strict_and_by_type():
     assert score.by_type["LOC"].recall == 0.5 and not score.missing and not score.failed
     assert el4ner.score(gold, gold).f1 == 1.0
     assert el4ner.score(gold, gold[:1]).missing == ("1",)
+
+
+def test_a_score_counts_each_type_apart():
+    entities = [(0, 12, "PER"), (24, 30, "LOC"), (13, 18, "PER")]
+    gold, wrong, more = ({"start": start, "end": end, "type": kind} for start, end, kind in entities)
+    score = el4ner.score(
+        [{"text": TEXT, "entities": [gold, wrong]}, {"text": "None.", "entities": []}],
+        [{"text": TEXT, "entities": [gold, wrong | {"type": "PER"}, more]}, {"text": "None.", "entities": []}],
+    )
+    assert isinstance(score, el4ner.Score)
+    assert {kind: (c.tp, c.fp, c.fn) for kind, c in score.by_type.items()} == {"PER": (1, 2, 0), "LOC": (0, 0, 1)}
+    assert (score.counts.tp, score.counts.fp, score.counts.fn) == (1, 2, 1)
+    assert (score.precision, score.recall, score.f1) == (1 / 3, 1 / 2, 0.4)
 
 
 def test_documents_that_failed_count_as_missed():

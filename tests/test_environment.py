@@ -42,6 +42,7 @@ def test_warnings_that_were_asked_for_are_shown() -> None:
     assert "said" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_first_run_says_nothing_on_standard_error(tmp_path: Path) -> None:
     """A GGUF model with an adapter: most libraries take part."""
     pytest.importorskip("torch")

@@ -43,6 +43,7 @@ def test_configurations_that_ship_have_names():
         load_config(Path("defualt"))
 
 
+@pytest.mark.slow
 def test_a_wheel_has_all_that_a_run_needs(tmp_path: Path):
     """Its files alone, without the checkout: configurations by name, templates, pool, embedder."""
     source = tmp_path / "source"  # building leaves files in its folder

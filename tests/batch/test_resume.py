@@ -49,6 +49,7 @@ def expected(command):
     return files
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_byte_for_byte_like_the_one_that_was_not(command, expected):
     chance = random.Random(7)
     journal = command.output / "predictions.jsonl"
@@ -71,6 +72,7 @@ def test_a_run_killed_again_and_again_ends_byte_for_byte_like_the_one_that_was_n
     assert run["results"]["documents"] == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_with_130_and_it_goes_on_later(command, expected, number):
     process = start(command)

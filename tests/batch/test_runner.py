@@ -86,8 +86,8 @@ def peak_of(count):
 
 
 def test_memory_does_not_grow_with_the_corpus():
-    grown = peak_of(200) - peak_of(40)
-    assert grown < 160 * 4_000, "a document and its prediction take some 10,000 bytes"
+    grown = peak_of(100) - peak_of(40)
+    assert grown < 60 * 4_000, "a document and its prediction take some 10,000 bytes"
 
 
 def test_failures_beyond_the_bound_stop_the_run_at_the_same_document_each_time():

@@ -1,7 +1,6 @@
 """A member that is down: the job goes on with the rest, or waits, as the quorum says."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -82,7 +81,7 @@ def test_requests_wait_for_a_member_that_cannot_be_spared(monkeypatch: pytest.Mo
 
 
 def test_a_member_that_can_be_spared_fails_at_once_after_its_first_outage():
-    circuit_breaker = CircuitBreaker(dispensable=1, patience_s=30)
+    circuit_breaker = CircuitBreaker(dispensable=1, patience_s=3600)
 
     async def ask(server: ScriptedServer) -> None:
         asked = member(server, circuit_breaker)
@@ -91,10 +90,8 @@ def test_a_member_that_can_be_spared_fails_at_once_after_its_first_outage():
                 await asked.generate(REQUEST)
 
     with ScriptedServer(lambda body: status(503)) as server:
-        started = time.monotonic()
-        asyncio.run(ask(server))
+        asyncio.run(asyncio.wait_for(ask(server), 300))
         assert len(server.asked) == 3
-        assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("dispensable", [0, 1])

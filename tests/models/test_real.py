@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from el4ner.models.__main__ import main
 from el4ner.models.store import model_folder
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.models
 NAME = "smollm2-135m"
 TEXTS = [
     "Angela Merkel met Emmanuel Macron in Paris on Friday.",

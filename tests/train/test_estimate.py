@@ -1,6 +1,8 @@
 """The estimate before training, against what PyTorch really keeps for the way back."""
 
+import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -144,5 +146,9 @@ def test_it_says_what_it_counted_and_when_the_time_is_up(monkeypatch: pytest.Mon
     assert "ends after" not in str(estimated({}, monkeypatch))
 
 
-def test_a_matrix_rate_is_measured():
-    assert 1e8 < matrix_rate("cpu", "float32", seconds=0.01) < 1e14
+@pytest.mark.parametrize(("seconds", "products"), [(0.1, 1), (2.0, 4)])
+def test_a_matrix_rate_is_measured(monkeypatch: pytest.MonkeyPatch, seconds: float, products: int):
+    """With a clock by which whatever is timed takes half a second."""
+    clock = itertools.count(0.0, 0.5)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert matrix_rate("cpu", "float32", seconds) == 2.0 * 1024**3 * products / 0.5

