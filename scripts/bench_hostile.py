@@ -8,7 +8,7 @@ and without the sentence; the table says how many entities of the harmless part 
 sentence, of those found without it. The last columns compare both with the labels (strict F1 over the harmless part).
 
 Defences: answers are held to copies of the text by a grammar (constrain), control tokens in texts are replaced by look-alikes
-(escape_special_tokens), and so are the inline marks (safe_text). With the defences off, all three are. Runs of the two
+(escape_special_tokens), and so are the inline marks (escape_marks). With the defences off, all three are. Runs of the two
 states share nothing.
 """
 
@@ -30,7 +30,7 @@ from el4ner.environment import go_offline
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ROOT / "tests" / "examples" / "hostile.jsonl"
-ESCAPES = ("escape_special_tokens", "safe_text")
+ESCAPES = ("escape_special_tokens", "escape_marks")
 """Functions that make a text safe; where the defences are off, they give the text as it is."""
 Labelled = frozenset[tuple[int, int, str]]
 

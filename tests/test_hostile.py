@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from el4ner.config import load_config
-from el4ner.pipeline import safe_text
+from el4ner.prompts.copying import escape_marks
 from el4ner.scoring.predictions import read_gold
 
 ROOT = Path(__file__).parents[1]
@@ -50,11 +50,11 @@ def test_defences_go_off_and_come_back():
 
     config = load_config(Path("default"))
     marked = "[[nobody|person]]"
-    assert safe_text(marked) != marked
+    assert escape_marks(marked) != marked
     with defences(config, on=False) as off:
-        assert pipeline.safe_text(marked) == marked
+        assert pipeline.escape_marks(marked) == marked
         assert not any(member.constrain for member in off.members)
-    assert pipeline.safe_text(marked) != marked
+    assert pipeline.escape_marks(marked) != marked
     with defences(config, on=True) as on:
         assert all(member.constrain for member in on.members)
 

@@ -406,7 +406,7 @@ def test_brackets_of_a_demonstration_are_no_marks():
 
 
 @pytest.mark.parametrize("text", ["", "[[a]]", "[[[[", "]]]", "a]][[b", "[]", "🙂[[張]]"])
-def test_a_safe_text_keeps_every_offset(text: str):
+def test_escaped_marks_keep_every_offset(text: str):
     safe = escape_marks(text)
     assert len(safe) == len(text)
     assert "[[" not in safe and "]]" not in safe
