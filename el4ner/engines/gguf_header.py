@@ -4,6 +4,7 @@ The format's own Python reader builds an array for each of the vocabulary's stri
 a member needs a few values at its start.
 """
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,6 +95,7 @@ def read_header(path: Path) -> GgufHeader:
         raise ModelError(f"cannot read {path} ({error.strerror or error}); give the path of a GGUF file") from error
     except (struct.error, UnicodeDecodeError, ValueError, KeyError, MemoryError, ArithmeticError) as error:
         raise ModelError(f"{path} is no complete GGUF file; get or convert it again") from error
+    _check_whole(path, tensors, data)
     stored = {name: (kind, place) for name, (_, kind, place) in tensors.items()}
     layout = GgufLayout(version, (settings, begin, end), stored, data, alignment)
     return _header(values, {name: shape for name, (shape, _, _) in tensors.items()}, layout)
@@ -126,6 +128,22 @@ def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]], layout:
         tensors=tensors,
         layout=layout,
     )
+
+
+def _check_whole(path: Path, tensors: Mapping[str, tuple[tuple[int, ...], int, int]], data: int) -> None:
+    """Refuse a file that ends before its last tensor.
+
+    Raises:
+        ModelError: it does.
+    """
+    from gguf import GGML_QUANT_SIZES
+
+    sizes = {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
+    shape, kind, place = max(tensors.values(), key=lambda tensor: tensor[2], default=((), -1, 0))
+    values, size = sizes.get(kind, (1, 0))
+    held, end = path.stat().st_size, data + place + math.prod(shape) // values * size
+    if held < end:
+        raise ModelError(f"{path} is cut off: {held:,} of {end:,} bytes; get or convert it again")
 
 
 def _begin(file: BinaryIO) -> tuple[int, int]:

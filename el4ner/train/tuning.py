@@ -24,7 +24,7 @@ from el4ner.train.batches import Batches
 from el4ner.train.budget import TimeBudget
 from el4ner.train.config import LoraConfig, TrainConfig
 from el4ner.train.encode import IGNORE
-from el4ner.train.models import device_of
+from el4ner.train.models import device_of, is_tied
 from el4ner.train.prefix_cache import RESCALES_LOGITS, unwrapped
 from el4ner.train.shared_prefix import shared_logits
 
@@ -125,7 +125,7 @@ def check_adapted(model: Any, lora: LoraConfig) -> None:
     """Refuse targets that a model has not, or that nobody could serve; its weights are not looked at.
 
     Raises:
-        ConfigError: a target matches no module, or a fused one that vLLM cannot serve.
+        ConfigError: a target matches no module, is a fused one that vLLM cannot serve, or the tied output embeddings.
     """
     endings = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     missing = sorted(set(lora.targets) - endings)
@@ -136,6 +136,12 @@ def check_adapted(model: Any, lora: LoraConfig) -> None:
     if lora.served and "gate_up_proj" in lora.targets:
         raise ConfigError(
             "lora.targets: gate_up_proj is fused and vLLM refuses such adapters; leave it out, or set lora.served: false"
+        )
+    head = model.get_output_embeddings()
+    tied = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if module is head and is_tied(model)}
+    if tied & set(lora.targets):
+        raise ConfigError(
+            f"lora.targets {sorted(tied)} is one matrix with the input embeddings here, and cannot be merged; leave it out"
         )
 
 
