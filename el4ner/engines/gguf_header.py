@@ -18,8 +18,12 @@ _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _CONTROL, _UNKNOWN = 3, 2
 """Token types of the vocabulary that are no text."""
-_MAX_ITEMS = 2**24
+_MAX_ITEMS = 2**22
 """Longest array that is believed; a damaged count must not take all memory."""
+_DAMAGE = (
+    struct.error, ValueError, LookupError, TypeError, AttributeError, MemoryError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What reading a damaged file can raise."""
 _MAX_DIMENSIONS = 4
 """Of a tensor in this format."""
 _ALIGNMENT = 32
@@ -91,14 +95,15 @@ def read_header(path: Path) -> GgufHeader:
             tensors = dict(_tensor(file) for _ in range(count))
             alignment = int(values.get("general.alignment", _ALIGNMENT))
             data = -(-file.tell() // alignment) * alignment
+            stored = {name: (kind, place) for name, (_, kind, place) in tensors.items()}
+            layout = GgufLayout(version, (settings, begin, end), stored, data, alignment)
+            header = _header(values, {name: shape for name, (shape, _, _) in tensors.items()}, layout)
     except OSError as error:
         raise ModelError(f"cannot read {path} ({error.strerror or error}); give the path of a GGUF file") from error
-    except (struct.error, UnicodeDecodeError, ValueError, KeyError, MemoryError, ArithmeticError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"{path} is no complete GGUF file; get or convert it again") from error
     _check_whole(path, tensors, data)
-    stored = {name: (kind, place) for name, (_, kind, place) in tensors.items()}
-    layout = GgufLayout(version, (settings, begin, end), stored, data, alignment)
-    return _header(values, {name: shape for name, (shape, _, _) in tensors.items()}, layout)
+    return header
 
 
 def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]], layout: GgufLayout) -> GgufHeader:

@@ -1,6 +1,5 @@
 """An adapter merged into its base: a model folder that any engine serves without knowing of adapters."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from safetensors import SafetensorError
 from el4ner.engines.tuning_record import read_tuning_record, write_tuning_record
 from el4ner.errors import ConfigError, ModelError
 from el4ner.models.weights import check_adapter_folder, check_model_folder
+from el4ner.text.files import load_json
 from el4ner.train.models import is_tied
 
 
@@ -47,14 +47,14 @@ def merge(adapter: Path, output: Path, base: Path | None = None, dtype: str | No
 
 
 def _named_base(adapter: Path) -> Path:
-    named = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    named = load_json(adapter / "adapter_config.json").get("base_model_name_or_path")
     if not isinstance(named, str) or not Path(named).is_dir():
         raise ModelError(f"{adapter} names no base that is a folder here; give the base's folder by --model")
     return Path(named)
 
 
 def _stored(base: Path) -> str:
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config = load_json(base / "config.json")
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
     return stored if isinstance(getattr(torch, stored, None), torch.dtype) else "float32"
 

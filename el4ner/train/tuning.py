@@ -1,6 +1,5 @@
 """Tuning of a causal language model on encoded conversations, with Transformers' Trainer and PEFT."""
 
-import json
 import logging
 import math
 import os
@@ -20,6 +19,7 @@ from transformers import (
 )
 
 from el4ner.errors import ConfigError, ModelError
+from el4ner.text.files import load_json
 from el4ner.train.batches import Batches
 from el4ner.train.budget import TimeBudget
 from el4ner.train.config import LoraConfig, TrainConfig
@@ -237,6 +237,6 @@ def _last_checkpoint(work: Path) -> str | None:
 
 def _is_whole(state: Path) -> bool:
     try:
-        return isinstance(json.loads(state.read_text(encoding="utf-8")), dict)
+        return isinstance(load_json(state), dict)
     except (OSError, ValueError):
         return False
