@@ -281,7 +281,7 @@ def test_a_run_that_an_earlier_version_began_elsewhere_goes_on(command, capsys):
     first.pop("text_hash")
     (command.output / "predictions.jsonl").write_text(json.dumps(first) + "\n")
     assert command("--quiet", "--resume") == 0
-    assert [(record["id"], record["status"]) for record in command.records()] == [("doc-0", "ok"), ("doc-1", "ok")]
+    assert [(record["id"], record["status"]) for record in command.records()] == [("d0", "ok"), ("d1", "ok")]
     classify["trust_unfound"] = 0.5
     (command.output / "run.json").write_text(json.dumps(run))
     assert command("--quiet", "--resume") == 2
