@@ -1,6 +1,7 @@
 """What the commands share: exit codes, and one line on standard error for whatever keeps one from its work."""
 
 import io
+import resource
 import sys
 from collections.abc import Callable
 
@@ -12,13 +13,15 @@ OK, CANNOT, INTERRUPTED = 0, 2, 130
 def run_command(name: str, work: Callable[[], int], *, interrupted: str = "interrupted") -> int:
     """Do a command's work; returns its exit code, 2 where it cannot be done, 130 where it was interrupted.
 
-    What standard output cannot encode is replaced, so that no character of a document or a table ends a run.
+    What standard output cannot encode is replaced, so that no character of a document or a table ends a run. A crash leaves no
+    core dump, which would hold texts and keys. Messages hold no control characters, whatever a file's name does.
 
     Args:
         name: the command's name, for messages: ``run`` for ``el4ner.run``.
         work: what it does; returns the exit code.
         interrupted: what is said where it was.
     """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -33,5 +36,6 @@ def run_command(name: str, work: Callable[[], int], *, interrupted: str = "inter
 
 
 def _say(name: str, message: str, code: int) -> int:
-    print(f"el4ner.{name}: {message}", file=sys.stderr)
+    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in message)
+    print(f"el4ner.{name}: {shown}", file=sys.stderr)
     return code

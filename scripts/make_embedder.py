@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModel, AutoTokenizer
 
-from el4ner.demos.embed import StaticEmbedder, Vectors, normalise
+from el4ner.demos.embed import HASH_FILE, StaticEmbedder, Vectors, normalise
 
 SIF_A = 1e-3
 GLOSS_SHARE = 0.7
@@ -175,6 +175,8 @@ def write(folder: Path, vocabulary: list[str], rows: Vectors, weights: Vectors, 
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     config = {"kind": "static", "dim": dim, "vocabulary": len(vocabulary), "teacher": "all-MiniLM-L6-v2"}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / HASH_FILE).unlink(missing_ok=True)
+    (folder / HASH_FILE).write_text(StaticEmbedder(folder).fingerprint + "\n", encoding="ascii")
 
 
 def report(folder: Path, teacher: Teacher) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,19 @@ def test_each_end_has_its_code_and_its_line(
 
     assert run_command("run", work) == code
     assert capsys.readouterr() == ("", said)
+
+
+def test_a_message_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]):
+    def work() -> int:
+        raise InputError("input \x1b[2Ja\u202eb\u2028c\U000e0041 is missing;\nname another")
+
+    assert run_command("x", work) == CANNOT
+    assert capsys.readouterr().err == "el4ner.x: input \ufffd[2Ja\ufffdb\ufffdc\ufffd is missing;\nname another\n"
+
+
+def test_a_crash_leaves_no_core_dump():
+    run_command("x", lambda: 0)
+    assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
 
 
 def test_a_defect_is_not_hidden():

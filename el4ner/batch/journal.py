@@ -19,6 +19,7 @@ from el4ner.batch.record import FULL, open_anew, sync_folder
 from el4ner.batch.redo import Patch
 from el4ner.batch.redone import REDONE, RedoneFile, belongs_to, put_in
 from el4ner.errors import ConfigError, InputError
+from el4ner.text.files import bounded_lines
 
 PREDICTIONS = "predictions.jsonl"
 SYNC_EVERY, SYNC_AFTER_S = 64, 1.0
@@ -133,7 +134,7 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
     """
     try:
         with path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
+            for number, line in enumerate(bounded_lines(stream, str(path)), 1):
                 yield parse_line(line, f"{path}, line {number}")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
@@ -172,7 +173,7 @@ def _measure(path: Path) -> tuple[int, int]:
     """How many whole records the file begins with, and where in bytes the last of them ends."""
     records = end = 0
     with path.open("rb") as stream:
-        for line in stream:
+        for line in bounded_lines(stream, str(path)):
             try:
                 parse_line(line, str(path))
             except InputError:

@@ -135,7 +135,7 @@ def parse_line(line: bytes, where: str) -> Prediction:
             text_hash=record.get("text_hash"),
             input_hash=record.get("input_hash"),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{where} is no prediction record") from error
 
 

@@ -18,6 +18,7 @@ from el4ner import __version__
 from el4ner.batch.merge import Outcome
 from el4ner.engines.meter import ALL
 from el4ner.errors import ConfigError
+from el4ner.text.files import load_json
 
 RUN = "run.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -135,14 +136,27 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / RUN
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        run = load_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read; use --fresh to start anew, or another --output") from error
-    if not isinstance(run, dict) or "state" not in run:
+    if not isinstance(run, dict) or not isinstance(run.get("state"), str):
         raise ConfigError(f"{path} is no run record of el4ner; choose another --output")
+    if not _is_whole(run):
+        raise ConfigError(f"{path} is damaged; use --fresh to start anew, or another --output")
     return run
+
+
+def _is_whole(run: Mapping[str, Any]) -> bool:
+    """Whether what is read of a record later on is there."""
+    sections = (run.get("configuration"), run.get("provenance"))
+    attempts = run.get("attempts")
+    try:
+        totals(attempts or ())
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+        return False
+    return all(isinstance(part, dict) for part in sections) and isinstance(attempts, list) and "with_text" in run
 
 
 def write_atomically(path: Path, content: str) -> None:

@@ -18,6 +18,7 @@ from el4ner.batch.prediction import Prediction, parse_line
 from el4ner.batch.record import open_anew
 from el4ner.batch.redo import Patch, better
 from el4ner.errors import InputError
+from el4ner.text.files import bounded_lines
 
 REDONE = "redone.jsonl"
 
@@ -117,13 +118,13 @@ def _whole(path: Path) -> Iterator[tuple[list[int], bytes]]:
     """Heads and records, up to a line that a kill or a power loss tore."""
     with path.open("rb") as stream:
         stream.readline()
-        for line in stream:
+        for line in bounded_lines(stream, str(path)):
             head, _, record = line.partition(b"\t")
             try:
                 numbers = json.loads(head)
                 if record != b"null\n":
                     parse_line(record, str(path))
-            except (ValueError, InputError):
+            except (ValueError, RecursionError, InputError):
                 return
             if not record.endswith(b"\n"):
                 return

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from el4ner.batch.journal import PREDICTIONS
 from el4ner.batch.record import read_run
-from el4ner.config import Config
+from el4ner.config import BUNDLED, Config
+from el4ner.config.base import former_keys
 from el4ner.errors import ConfigError
 from el4ner.text.formats import STDIN
 
+_SHIPPED = "/el4ner/bundled/"
 CACHE = "cache.jsonl"
 CONLL = "predictions.conll"
 REPORT = "report.txt"
@@ -53,7 +55,7 @@ class JobOptions:
 
 
 def comparable(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration's dump that two attempts of one run must share, as ``{key.path: value}``."""
+    """The part of a configuration's dump that two attempts of one run must share, as ``{key.path: value}``, by present keys."""
     batch = {key: value for key, value in configuration["batch"].items() if key not in FLOW_KEYS}
     members = [
         {key: value for key, value in member.items() if key not in TRANSPORT_KEYS}
@@ -123,10 +125,10 @@ def _check_same(config: Config, options: JobOptions, run: dict[str, Any]) -> Non
 
 def _flat(data: Any, path: str = "") -> dict[str, Any]:
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
-    if items is None:
-        return {path: data}
+    if items is None:  # what ships lies elsewhere in another installation; the provenance says whether it is the same
+        return {path: BUNDLED + data.rpartition(_SHIPPED)[2] if isinstance(data, str) and _SHIPPED in data else data}
     # Empty containers are kept, so that adding a first element is seen as a change.
     flat: dict[str, Any] = {} if items and data else {path: data}
     for key, value in items:
-        flat.update(_flat(value, f"{path}.{key}" if path else str(key)))
+        flat.update(_flat(value, f"{path}.{former_keys().get(str(key), str(key))}" if path else str(key)))
     return flat

@@ -18,6 +18,7 @@ from el4ner.combine.decision import Preference
 from el4ner.combine.features import Features, build_features
 from el4ner.combine.platt import PlattScaling, logit, sigmoid
 from el4ner.errors import InputError
+from el4ner.text.files import load_json
 from el4ner.vote.table import FloatArray, VoteTable
 
 MANY_DOCUMENTS = 200
@@ -146,7 +147,7 @@ def load_combiner(path: Path) -> Combiner:
         InputError: the file cannot be read, or holds no combiner of this format.
     """
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = load_json(path)
         if data["format"] not in (2, _FORMAT):
             raise ValueError
         if data["format"] == 2:
@@ -158,7 +159,7 @@ def load_combiner(path: Path) -> Combiner:
         raise InputError(
             f"cannot read combiner {path}: {error.strerror or error}; give a file that --fit wrote"
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         raise InputError(f"{path} holds no combiner that this version knows; learn it again with --fit") from None
 
 

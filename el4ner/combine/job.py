@@ -1,6 +1,5 @@
 """From prediction files to a combined one: by a rule without labels, or by a combiner learned or read."""
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,16 @@ from el4ner.combine.decision import Preference, decide
 from el4ner.combine.learning import Labels, learn, unlabelled_combiner
 from el4ner.combine.records import check_offsets, to_line
 from el4ner.combine.rules import CombinationRule, choose_by_count, entities_of
-from el4ner.combine.systems import System, align_systems, meet, read_gold, read_run, read_system, read_texts
+from el4ner.combine.systems import (
+    System,
+    align_systems,
+    known_texts,
+    meet,
+    read_gold,
+    read_run,
+    read_system,
+    read_texts,
+)
 from el4ner.combine.weighted import weighted_shares
 from el4ner.errors import InputError
 from el4ner.text.files import JSONL_SUFFIXES
@@ -68,15 +76,17 @@ def combine_files(job: Job) -> Result:
         InputError: a file cannot be read or written, or does not fit the others.
     """
     combiner = load_combiner(job.combiner) if job.combiner else None
-    files, copies = (job.systems, []) if combiner or job.fit else _without_copies(job.systems)
-    stated = _systems(files, job.runs)
+    stated = _systems(job.systems, job.runs)
+    copies = {} if combiner or job.fit else _copies({name: stated[name] for name in job.systems})
+    stated = {name: system for name, system in stated.items() if name not in copies}
     systems = meet(stated)
     members = combiner.members if combiner and sorted(systems) == sorted(combiner.members) else tuple(systems)
     ids, rows = align_systems(systems)
     table = tabulate(rows, members)
     texts = read_texts(job.documents, ids) if job.documents else None
-    if texts is not None:
-        _check_offsets(files, stated, systems, dict(zip(ids, texts, strict=True)))
+    known = known_texts([str(job.gold)], ids) if job.gold else {}
+    known |= dict(zip(ids, texts or (), strict=False))
+    _check_offsets({name: job.systems[name] for name in job.systems if name in stated}, stated, systems, known)
     labels = _labels(table, ids, read_gold(job.gold, ids)) if job.gold else None
     scored_table = _score(job, table, texts, labels, combiner)
     probabilities, source, lines = scored_table.probabilities, scored_table.source, list(scored_table.lines)
@@ -84,7 +94,7 @@ def combine_files(job: Job) -> Result:
     kept = np.asarray(table.votes.any(axis=1)) if per_document else _kept(job, table, scored_table)
     scored = job.rule == "agreement" or source != "label-free"
     entities = _as_stated(table, kept) if per_document else entities_of(table, kept, probabilities if scored else None)
-    lines += copies
+    lines += [f"{name} is a copy of {first} and is left out: a system counts once" for name, first in copies.items()]
     sure, doubtful = _split_doubtful(entities, job.abstain if scored else None)
     kind = _score_kind(table, source if scored else None, per_document)
     _write(job.output, [to_line(*row, list(systems), kind) for row in zip(ids, rows, sure, strict=True)])
@@ -98,18 +108,13 @@ def combine_files(job: Job) -> Result:
     return Result(table, probabilities, kept, labels, tuple(lines))
 
 
-def _without_copies(files: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
-    """Systems whose file is not the exact copy of one before, and a line for each that is: it would count twice."""
-    homes: dict[bytes, str] = {}
-    kept: dict[str, Path] = {}
-    lines: list[str] = []
-    for name, path in files.items():
-        content = hashlib.sha256(path.read_bytes()).digest() if path.is_file() else name.encode()
-        if content in homes:
-            lines.append(f"{name} is a copy of {homes[content]} and is left out: a system counts once")
-        else:
-            homes[content], kept[name] = name, path
-    return kept, lines
+def _copies(systems: Mapping[str, System]) -> dict[str, str]:
+    """Systems that say what one before says, with the same scores and in whatever order, and that one: they would count twice."""
+    names = list(systems)
+    earlier = (
+        (name, [first for first in names[:at] if systems[first] == systems[name]]) for at, name in enumerate(names)
+    )
+    return {name: same[0] for name, same in earlier if same}
 
 
 def _check_offsets(

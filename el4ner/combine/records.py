@@ -160,8 +160,13 @@ def _entities(items: list[Any], place: str) -> Found:
             start, end, kind, score = item["start"], item["end"], item["type"], item.get("score")
         except (TypeError, KeyError, AttributeError):
             start, end, kind, score = None, None, None, None
+        surface = item.get("text") if isinstance(item, dict) else None
         if type(start) is not int or type(end) is not int or not 0 <= start < end or type(kind) is not str or not kind:
             raise InputError(f'{place}: an entity needs whole numbers 0 <= "start" < "end", and a "type"')
+        if isinstance(surface, str) and len(surface) != end - start:
+            raise InputError(
+                f"{place}: the stated surface of [{start}, {end}) is {len(surface)} characters long; offsets must be code points"
+            )
         if score is not None and (type(score) not in (int, float) or math.isnan(score)):
             raise InputError(f'{place}: the "score" of an entity must be a number or null')
         found[Entity(start, end, kind)] = score

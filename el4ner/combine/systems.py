@@ -150,15 +150,25 @@ def read_texts(inputs: Sequence[str], ids: Sequence[str]) -> list[str]:
     Raises:
         InputError: an input cannot be read, or lacks a document.
     """
+    texts = known_texts(inputs, ids)
+    missing = [identity for identity in ids if identity not in texts]
+    if missing:
+        raise InputError(f"--documents lacks {len(missing):,} predicted documents, the first is {missing[0]!r}")
+    return [texts[identity] for identity in ids]
+
+
+def known_texts(inputs: Sequence[str], ids: Collection[str]) -> dict[str, str]:
+    """The texts of documents, by their ids among the predicted ones, ``ids``, where they are of them.
+
+    Raises:
+        InputError: an input cannot be read.
+    """
     texts: dict[str, str] = {}
     for path in inputs:
         read = {d.id: d.text for d in read_documents([path])}
         names = renamed(read, f"{Path(path).stem}:", ids)
         texts.update((names.get(identity, identity), text) for identity, text in read.items())
-    missing = [identity for identity in ids if identity not in texts]
-    if missing:
-        raise InputError(f"--documents lacks {len(missing):,} predicted documents, the first is {missing[0]!r}")
-    return [texts[identity] for identity in ids]
+    return texts
 
 
 def _as_probabilities(found: dict[str, Found | None]) -> dict[str, Found | None]:

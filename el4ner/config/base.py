@@ -39,3 +39,9 @@ class Section(BaseModel):
 def _warn_of_former_key(old: str, new: str) -> None:
     """Once a process: a configuration names some keys for each member."""
     logger.warning("configuration key %s is now called %s; the old name still works", old, new)
+
+
+@cache
+def former_keys() -> Mapping[str, str]:
+    """The former names of keys of all sections, with the present ones."""
+    return {old: new for section in Section.__subclasses__() for old, new in section.former_keys.items()}

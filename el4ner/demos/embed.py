@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,10 @@ from tokenizers import Tokenizer
 from el4ner.config import BUNDLED, EmbedderConfig, bundled_path
 from el4ner.devices import check_device
 from el4ner.errors import ConfigError, ModelError
+from el4ner.text.files import load_json
 
+HASH_FILE = "sha256.txt"
+"""Holds the hash of an embedder's files, so that a damaged one never answers."""
 Vectors = npt.NDArray[np.float32]
 
 
@@ -50,16 +52,21 @@ class StaticEmbedder:
             raise ModelError(
                 f"embedder {folder} lacks {', '.join(missing)}; name a folder made by scripts/make_embedder.py"
             )
-        tensors = load_file(files[2])
-        self._tokenizer = Tokenizer.from_file(str(files[1]))
+        self.fingerprint = _checked_hash(folder, files)
+        try:
+            tensors = load_file(files[2])
+            self._tokenizer = Tokenizer.from_file(str(files[1]))
+            shape, weights = tensors["vectors"].shape, tensors["weights"]
+        except Exception as error:  # tokenizers raises no narrower one
+            raise ModelError(
+                f"embedder {folder} is damaged ({type(error).__name__}); make or install it again"
+            ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        shape, weights = tensors["vectors"].shape, tensors["weights"]
-        if weights.shape != shape[:1] or shape[0] != self._tokenizer.get_vocab_size():
+        if len(shape) != 2 or weights.shape != shape[:1] or shape[0] != self._tokenizer.get_vocab_size():
             raise ModelError(f"embedder {folder}: tokenizer, vectors and weights differ in size; make it again")
         self._table: Vectors = tensors["vectors"].astype(np.float32) * weights.astype(np.float32)[:, None]
         self.dim = int(shape[1])
-        self.fingerprint = _hash_files(files)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """``(n_texts, dim)`` float32, rows of length 1; zero for texts without a known token."""
@@ -137,12 +144,26 @@ def _hash_files(files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
+def _checked_hash(folder: Path, files: Sequence[Path]) -> str:
+    """The hash of an embedder's files, found to be the one that was noted beside them, if one was.
+
+    Raises:
+        ModelError: it is another one.
+    """
+    found, noted = _hash_files(files), folder / HASH_FILE
+    if noted.is_file() and noted.read_text(encoding="ascii", errors="replace").strip() != found:
+        raise ModelError(
+            f"embedder {folder} is damaged: its files are not those of {HASH_FILE}; make or install it again"
+        )
+    return found
+
+
 def _refuse_remote_code(path: Path) -> None:
     for file in path.rglob("*.json"):
         if not file.name.endswith("config.json"):
             continue
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = load_json(file)
         except ValueError as error:
             raise ModelError(f"embedder {path}: {file.name} is not JSON; copy the model again") from error
         if isinstance(content, dict) and "auto_map" in content:

@@ -28,12 +28,17 @@ def read_pool(path: Path) -> list[Document]:
 
 
 def unique_texts(documents: Iterable[Document]) -> list[Document]:
-    """The documents without repetitions of a text; how many were left out is logged."""
+    """The documents without repetitions of a text, and without blank ones; how many were left out is logged."""
     kept: dict[str, Document] = {}
-    seen = 0
+    seen = blank = 0
     for document in documents:
-        seen += 1
-        kept.setdefault(text_key(document.text), document)
+        if key := text_key(document.text):
+            seen += 1
+            kept.setdefault(key, document)
+        else:
+            blank += 1
+    if blank:
+        logger.warning("pool: %d sentence(s) without a character are left out", blank)
     if seen > len(kept):
         logger.info("pool: %d of %d sentences repeat the text of another and are left out", seen - len(kept), seen)
     return list(kept.values())

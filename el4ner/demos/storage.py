@@ -1,5 +1,6 @@
 """A SpanIndex on disk: FAISS files, safetensors and a JSON manifest; nothing that runs code when it is read."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -14,8 +15,9 @@ from el4ner.demos.partition import Partition
 from el4ner.demos.ragged import Ragged
 from el4ner.errors import ConfigError
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 1_000_000
 REBUILD = "rebuild it with python -m el4ner.index"
 MEANINGS = {
     "kind": "the FAISS kind (demonstrations.index)",
@@ -37,11 +39,12 @@ class Manifest(BaseModel):
         source: ``gold`` or ``pre-extracted`` spans.
         sentences: number of sentences per language.
         spans: number of different spans per language.
+        hashes: sha256 (hex) of each file by its name, so that a damaged one never answers.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     kind: Literal["flat", "hnsw", "ivf"]
     dim: int
     embedder: str
@@ -49,10 +52,11 @@ class Manifest(BaseModel):
     source: Literal["gold", "pre-extracted"]
     sentences: dict[str, int]
     spans: dict[str, int]
+    hashes: dict[str, str] = {}
 
 
 def save(folder: Path, manifest: Manifest, partitions: Mapping[str, Partition]) -> None:
-    """Write an index; the manifest goes first when an old one is replaced, and is written last."""
+    """Write an index, readable by its owner alone; the manifest goes first when an old one is replaced, and is written last."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     for language, part in partitions.items():
@@ -68,8 +72,12 @@ def save(folder: Path, manifest: Manifest, partitions: Mapping[str, Partition]) 
         save_file(
             {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / _tensor_file(language)
         )
+    files = [folder / name for language in partitions for name in _names(language)]
+    hashed = manifest.model_copy(update={"hashes": {file.name: _hash(file) for file in files}})
     partial = folder / f"{MANIFEST}.partial"
-    partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    partial.write_text(hashed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for file in (*files, partial):
+        file.chmod(0o600)
     partial.replace(folder / MANIFEST)
 
 
@@ -88,6 +96,7 @@ def load(folder: Path, expected: Mapping[str, str]) -> tuple[Manifest, dict[str,
     changed = [meaning for field, meaning in MEANINGS.items() if field in expected and found[field] != expected[field]]
     if changed:
         raise ConfigError(f"index {folder} does not fit: {' and '.join(changed)} changed since; {REBUILD}")
+    _check_hashes(folder, manifest)
     try:
         partitions: dict[str, Partition] = {
             language: _load_partition(folder, language, manifest) for language in manifest.sentences
@@ -97,13 +106,38 @@ def load(folder: Path, expected: Mapping[str, str]) -> tuple[Manifest, dict[str,
     return manifest, partitions
 
 
+def _bounded(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(MAX_MANIFEST_BYTES)
+
+
 def _read_manifest(folder: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return Manifest.model_validate_json(_bounded(folder / MANIFEST))
     except OSError as error:
         raise ConfigError(f"{folder} holds no complete index (no readable {MANIFEST}); {REBUILD}") from error
     except ValidationError as error:
         raise ConfigError(f"index {folder}: {MANIFEST} is of another version or damaged; {REBUILD}") from error
+
+
+def _check_hashes(folder: Path, manifest: Manifest) -> None:
+    """Refuse files that are not those that were written.
+
+    Raises:
+        ConfigError: one is missing or differs.
+    """
+    for name in (name for language in manifest.sentences for name in _names(language)):
+        try:
+            same = _hash(folder / name) == manifest.hashes.get(name)
+        except OSError as error:
+            raise ConfigError(f"index {folder} is damaged ({name}: {error.strerror}); {REBUILD}") from error
+        if not same:
+            raise ConfigError(f"index {folder} is damaged ({name} has changed); {REBUILD}")
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _load_partition(folder: Path, language: str, manifest: Manifest) -> Partition:
@@ -127,6 +161,10 @@ def _load_partition(folder: Path, language: str, manifest: Manifest) -> Partitio
         span_index,
         sentence_index,
     )
+
+
+def _names(language: str) -> tuple[str, ...]:
+    return f"{language}.spans.faiss", f"{language}.sentences.faiss", _tensor_file(language)
 
 
 def _tensor_file(language: str) -> str:

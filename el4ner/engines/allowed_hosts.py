@@ -22,9 +22,9 @@ def check_endpoint(member: str, url: str, allow_hosts: Sequence[str] = ()) -> st
     """
     try:
         parts = httpx.URL(url)
-    except httpx.InvalidURL:
-        parts = httpx.URL()
-    host = parts.host
+        host = parts.host
+    except (httpx.InvalidURL, ValueError):  # a name may be no IDNA
+        parts, host = httpx.URL(), ""
     port_is_valid = parts.port is None or 0 < parts.port < 65536
     if not host or parts.scheme not in ("http", "https") or not port_is_valid:
         raise ConfigError(f"member {member}: the endpoint is no http(s) URL; write it as http://127.0.0.1:8001/v1")

@@ -128,10 +128,20 @@ def _decode(line: bytes, key: str) -> Answer | Choice | None:
         content = json.loads(line)
         if content["key"] != key:
             return None
-        usage = Usage(content.get("prompt_tokens", 0), content.get("answer_tokens", 0), cached=True)
+        usage = Usage(int(content.get("prompt_tokens", 0)), int(content.get("answer_tokens", 0)), cached=True)
         if "label" in content:
-            return Choice(content["label"], content.get("log_probs"), usage)
+            scores = content.get("log_probs")
+            scores = None if scores is None else {str(label): float(score) for label, score in scores.items()}
+            return Choice(_string(content["label"]), scores, usage)
+        if (finish_reason := content.get("finish_reason", "stop")) not in ("stop", "length"):
+            return None
         log_probs = tuple((int(size), float(value)) for size, value in content.get("token_log_probs", ()))
-        return Answer(content["text"], content.get("finish_reason", "stop"), usage, log_probs)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return Answer(_string(content["text"]), finish_reason, usage, log_probs)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value

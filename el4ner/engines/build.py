@@ -38,13 +38,17 @@ def build_engines(config: Config, meter: Meter, store: AnswerStore | None = None
 
 
 async def check_engines(config: Config) -> None:
-    """Ask every endpoint for one token, so that a job does not start against servers that are not there.
+    """Ask every endpoint for one token, and try the chat templates of models in this process.
 
     Raises:
+        ModelError: a template refuses the prompts; the message names the member.
         MemberError: an endpoint does not answer; the message names the member.
     """
-    for settings in config.members:
-        if settings.engine == "http":
+    scheduler = RoundRobinScheduler(SLOTS)
+    for settings in _with_files(config).members:
+        if settings.engine == "local":
+            GgufEngine(settings, scheduler).check()
+        elif settings.engine == "http":
             key_file = config.serving.api_key_file
             member = HttpEngine(settings, allow_hosts=config.allow_hosts, key_file=key_file)
             try:

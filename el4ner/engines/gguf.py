@@ -14,9 +14,10 @@ from el4ner.engines.llamacpp import LlamaCppClient
 from el4ner.engines.llamacpp_server import LocalServer, start_server
 from el4ner.engines.scheduler import RoundRobinScheduler
 from el4ner.engines.special_tokens import KNOWN_SPECIAL_TOKENS
-from el4ner.errors import ModelError
+from el4ner.errors import ModelError, TemplateError
 from el4ner.models.weights import hash_folder
 from el4ner.prompts.chat import ChatTemplate
+from el4ner.prompts.messages import Message
 
 _CONTEXT = 4096
 """Tokens of the longest prompt with its answer: memory grows with it."""
@@ -63,6 +64,19 @@ class GgufEngine:
         with self._path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
 
+    def check(self) -> None:
+        """See that the chat template takes the conversations that members have: a system message, solved turns, a question.
+
+        Raises:
+            ModelError: it is broken, or refuses them; the message names the member.
+        """
+        turns = [Message("system", "1"), Message("user", "1"), Message("assistant", "1"), Message("user", "1")]
+        try:
+            template = self._template()
+            template.render(turns)
+        except TemplateError as error:
+            raise ModelError(f"member {self.name}: {error}") from error
+
     async def generate(self, request: Request) -> Answer:
         """Answer in free text, held to its form."""
         model = await self._model()
@@ -88,6 +102,10 @@ class GgufEngine:
     def _arguments(self) -> dict[str, object]:
         return {"enable_thinking": self._config.thinking, **self._config.chat_template_kwargs}
 
+    def _template(self) -> ChatTemplate:
+        header = self._header
+        return ChatTemplate(header.chat_template, header.bos, header.eos, self._arguments, puts_bos=header.puts_bos)
+
     async def _model(self) -> LlamaCppClient:
         if self._loading is None:
             self._loading = asyncio.create_task(self._load())
@@ -98,8 +116,7 @@ class GgufEngine:
         path = await asyncio.to_thread(self._file)
         server = await asyncio.to_thread(start_server, path, header, _CONTEXT)
         endpoint = Endpoint(self.name, server.url, server.key, concurrency=64, policy=_PATIENCE)
-        told, first = self._arguments, header.bos if header.puts_bos else None
-        template = ChatTemplate(header.chat_template, header.bos, header.eos, told, puts_bos=header.puts_bos)
+        template, first = self._template(), header.bos if header.puts_bos else None
         special_tokens = tuple(dict.fromkeys((*KNOWN_SPECIAL_TOKENS, *header.special_tokens)))
         return (
             server,

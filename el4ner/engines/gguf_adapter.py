@@ -24,6 +24,7 @@ from el4ner.engines.gguf_header import GgufHeader
 from el4ner.engines.gguf_merge import LowRank, merge
 from el4ner.errors import ModelError
 from el4ner.models.weights import check_adapter_folder, hash_folder
+from el4ner.text.files import load_json
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def _pairs(folder: Path, base: GgufHeader) -> list[_Pair]:
 def _settings(folder: Path, base: GgufHeader) -> dict[str, Any]:
     """The adapter's configuration, found to ask for nothing but such matrices on such a model."""
     check_adapter_folder(folder)
-    settings: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    settings: dict[str, Any] = load_json(folder / "adapter_config.json")
     if settings.get("peft_type") != "LORA":
         raise ModelError(f"{folder} is no LoRA adapter; llama.cpp takes no other kind: merge it into its base")
     start = settings.get("init_lora_weights", True)

@@ -4,6 +4,7 @@ The format's own Python reader builds an array for each of the vocabulary's stri
 a member needs a few values at its start.
 """
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,12 @@ _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _CONTROL, _UNKNOWN = 3, 2
 """Token types of the vocabulary that are no text."""
-_MAX_ITEMS = 2**24
+_MAX_ITEMS = 2**22
 """Longest array that is believed; a damaged count must not take all memory."""
+_DAMAGE = (
+    struct.error, ValueError, LookupError, TypeError, AttributeError, MemoryError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What reading a damaged file can raise."""
 _MAX_DIMENSIONS = 4
 """Of a tensor in this format."""
 _ALIGNMENT = 32
@@ -90,13 +95,15 @@ def read_header(path: Path) -> GgufHeader:
             tensors = dict(_tensor(file) for _ in range(count))
             alignment = int(values.get("general.alignment", _ALIGNMENT))
             data = -(-file.tell() // alignment) * alignment
+            stored = {name: (kind, place) for name, (_, kind, place) in tensors.items()}
+            layout = GgufLayout(version, (settings, begin, end), stored, data, alignment)
+            header = _header(values, {name: shape for name, (shape, _, _) in tensors.items()}, layout)
     except OSError as error:
         raise ModelError(f"cannot read {path} ({error.strerror or error}); give the path of a GGUF file") from error
-    except (struct.error, UnicodeDecodeError, ValueError, KeyError, MemoryError, ArithmeticError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"{path} is no complete GGUF file; get or convert it again") from error
-    stored = {name: (kind, place) for name, (_, kind, place) in tensors.items()}
-    layout = GgufLayout(version, (settings, begin, end), stored, data, alignment)
-    return _header(values, {name: shape for name, (shape, _, _) in tensors.items()}, layout)
+    _check_whole(path, tensors, data)
+    return header
 
 
 def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]], layout: GgufLayout) -> GgufHeader:
@@ -126,6 +133,22 @@ def _header(values: dict[str, Any], tensors: dict[str, tuple[int, ...]], layout:
         tensors=tensors,
         layout=layout,
     )
+
+
+def _check_whole(path: Path, tensors: Mapping[str, tuple[tuple[int, ...], int, int]], data: int) -> None:
+    """Refuse a file that ends before its last tensor.
+
+    Raises:
+        ModelError: it does.
+    """
+    from gguf import GGML_QUANT_SIZES
+
+    sizes = {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
+    shape, kind, place = max(tensors.values(), key=lambda tensor: tensor[2], default=((), -1, 0))
+    values, size = sizes.get(kind, (1, 0))
+    held, end = path.stat().st_size, data + place + math.prod(shape) // values * size
+    if held < end:
+        raise ModelError(f"{path} is cut off: {held:,} of {end:,} bytes; get or convert it again")
 
 
 def _begin(file: BinaryIO) -> tuple[int, int]:

@@ -4,12 +4,13 @@ A document that holds ``<|im_end|>`` would otherwise end the user's turn and spe
 each such string is replaced, so that every code-point offset stays valid.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+
+from el4ner.text.files import load_json
 
 _LOOK_ALIKES = {"<": "‹", ">": "›", "|": "¦", "｜": "¦", "[": "⟦", "]": "⟧"}
 _PLACEHOLDERS = "·•◦"
@@ -42,7 +43,7 @@ KNOWN_SPECIAL_TOKENS: tuple[str, ...] = tuple(dict.fromkeys(" ".join(_BY_FAMILY.
 def special_tokens_in(folder: Path) -> tuple[str, ...]:
     """Control tokens that the ``tokenizer.json`` of a model folder names; none where there is no such file to be read."""
     try:
-        added = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+        added = load_json(folder / "tokenizer.json")["added_tokens"]
         return tuple(token["content"] for token in added if token["special"] and token["content"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ()

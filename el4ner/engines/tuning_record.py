@@ -17,6 +17,7 @@ from el4ner.prompts.formats import answer_format
 from el4ner.prompts.marking import Marking
 from el4ner.prompts.questions import Questions
 from el4ner.prompts.render import Prompts
+from el4ner.text.files import load_json
 
 FORMAT = 1
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def _together(notes: Sequence[TuningRecord]) -> TuningRecord | None:
 
 def _read(file: Path) -> TuningRecord:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = load_json(file)
         if content["format"] != FORMAT:
             raise ValueError
         words = tuple(map(str, content["words"]))

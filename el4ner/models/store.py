@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from el4ner.errors import ModelError
+from el4ner.text.files import load_json
 
 RECORD = "el4ner-model.json"
 MODEL, RUN, SAFETENSORS, CARD = "model.gguf", "run.gguf", "safetensors", "README.md"
@@ -68,7 +69,7 @@ def installed(name: str) -> Installed | None:
     """
     path = model_folder(name) / RECORD
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
         return Installed(
             name, str(data["source"]), {str(key): InstalledFile(**kept) for key, kept in data["files"].items()}
         )

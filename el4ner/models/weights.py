@@ -1,11 +1,11 @@
 """What a model folder must hold, and what it must not: safetensors yes, pickled weights and remote code no."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from el4ner.errors import ModelError
+from el4ner.text.files import load_json
 
 TUNING_RECORD_FILE = "el4ner-tuned.json"
 """What training notes of itself beside the weights; no answer depends on it."""
@@ -61,7 +61,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: it is missing, unreadable, or something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
     except FileNotFoundError:
         raise ModelError(f"{path} is missing; the folder is no complete model") from None
     except OSError as error:

@@ -21,6 +21,12 @@ from el4ner.prompts.messages import Message
 _SYSTEM, _USER, _ANSWER = "system-probe-7", "user-probe-7", "answer-probe-7"
 _CONTROL = re.compile(r"\s*(<[^<>\s]+>|\[/?[A-Za-z_]+\]|</?s>)")
 """A control token at the beginning of what follows an answer."""
+_FAILURES = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+"""What a template can raise."""
+MAX_TEMPLATE_CHARS = 1_000_000
+"""The longest of public models has a tenth of it."""
 PLAIN_END = "\n\n"
 """What ends a turn of a plain prompt; a base model that saw solved turns writes it of itself."""
 _PLAIN = jinja2.Template(
@@ -117,7 +123,7 @@ class ChatTemplate:
     def _render(self, turns: Sequence[Mapping[str, str]], prompt: bool) -> str:
         try:
             return self._template.render(messages=turns, add_generation_prompt=prompt, **self._variables)
-        except (jinja2.TemplateError, TypeError, AttributeError) as error:
+        except _FAILURES as error:
             raise TemplateError(
                 f"the chat template refuses this conversation ({type(error).__name__}); try another prompt_style"
             ) from error
@@ -140,10 +146,14 @@ def _compiled(source: str) -> jinja2.Template:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+    if len(source) > MAX_TEMPLATE_CHARS:
+        raise TemplateError(
+            f"the model's chat template is longer than {MAX_TEMPLATE_CHARS:,} characters; use another one"
+        )
     environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
     try:
         return environment.from_string(source)
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, RecursionError, MemoryError) as error:
         raise TemplateError(f"the model's chat template is no valid Jinja ({type(error).__name__})") from error
 
 

@@ -5,11 +5,12 @@ numbers and bullets, fences, thinking, JSON lists, talk around the list. Tokeniz
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from el4ner.config import Language
 from el4ner.errors import ParseError
 from el4ner.prompts.formats import answer_format, clean, says_nothing
+from el4ner.prompts.items import mentions_in, stands
 from el4ner.text.align import find
 from el4ner.text.language import is_cjk
 from el4ner.text.spans import Span
@@ -19,8 +20,6 @@ COLONS: dict[Language, str] = {"en": ": ", "zh": "："}
 _PART = re.compile(r'\s*(?:"[^"\n]+"|“[^”\n]+”)\s*(?=[;；\n]|$)|[^;；\n]+')
 """An item: up to the next delimiter, which does not count inside quotes that stand around the whole item."""
 _PARTING = re.compile(r"[;；\n]")
-_FURTHER = re.compile(r"[,，、]")
-_MARKED = re.compile(r"^(?:[-*•·‣]\s+|[(（]?\d{1,3}[.)、）．:：]\s*)")
 _QUOTES = "\"'`“”‘’「」『』《》*"
 _BETWEEN = " \t\n=|"
 """What may part one type's line from the next."""
@@ -50,7 +49,7 @@ def read_mentions(answer: str, text: str, nothing: Collection[str] = ()) -> list
     body = clean(answer)
     if _is_nothing(body, nothing):
         return []
-    surfaces = dict.fromkeys(surface for part in _parts(body, text) for surface in _surfaces(part, text))
+    surfaces = dict.fromkeys(surface for part in _parts(body, text) for surface in mentions_in(part, text))
     listed = [surface for surface in surfaces if surface and not _is_nothing(surface, nothing)]
     if _begins_with_nothing(body, nothing) and not any(find(surface, text) for surface in listed):
         return []
@@ -107,32 +106,14 @@ def read_lines(answer: str, text: str, words: Sequence[str], nothing: Collection
 
 
 def _parts(body: str, text: str) -> list[str]:
+    parts = [match.group().strip() for match in _PART.finditer(body)]
     if body[0] in "[{":
         try:
             return [mention.surface for mention in answer_format("json").read(body, text)]
-        except ParseError:
-            pass  # a mention may begin with a bracket
-    return [match.group().strip() for match in _PART.finditer(body)]
-
-
-def _surfaces(part: str, text: str) -> list[str]:
-    """The first reading of an item whose strings all stand in the text; else the item without its ornaments."""
-    readings = list(_readings(part))
-    return next((reading for reading in readings if all(find(surface, text) for surface in reading)), readings[-1][:1])
-
-
-def _readings(part: str) -> Iterator[list[str]]:
-    bare = _MARKED.sub("", part).strip()
-    quoted = bare[1:-1].strip() if bare[:1] + bare[-1:] in ('""', "“”") else bare
-    plain = bare.strip(_QUOTES).strip()
-    after = re.split("[:：]", bare)[-1].strip().strip(_QUOTES).strip()
-    for one in (part, bare, quoted, plain, plain.rstrip(_ENDS), after, after.rstrip(_ENDS)):
-        yield [one]
-    for several in (after, plain):
-        pieces = [piece.strip().strip(_QUOTES).strip() for piece in _FURTHER.split(several.rstrip(_ENDS))]
-        if len(pieces) > 1:
-            yield [piece for piece in pieces if piece]
-    yield [plain]
+        except ParseError:  # a mention may begin with a bracket
+            if not any(stands(part, text) for part in parts):
+                raise
+    return parts
 
 
 def _is_nothing(body: str, nothing: Collection[str]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from el4ner.config import Config, LabelConfig, Language
 from el4ner.errors import ParseError
 from el4ner.prompts.copying import is_typed_copy, mark_log_probs, read_typed_copy, write_typed_copy
-from el4ner.prompts.formats import Mention, clean
+from el4ner.prompts.formats import Mention, clean, unfenced
 from el4ner.prompts.messages import Message
 from el4ner.prompts.styles import TEMPLATES, style_names, style_of
 from el4ner.text.documents import Document
@@ -80,7 +80,7 @@ class Marking:
             ParseError: the answer is no copy of the text, or none of its marks has a type of the label set.
         """
         names = {_letters(label.word(language)): label.name for label in self._labels}
-        body = answer if is_typed_copy(answer, text) else clean(answer)
+        body = answer if is_typed_copy(answer, text) else clean(unfenced(answer, text))
         marked = read_typed_copy(body, text)
         found: dict[str, list[Mention]] = {label.name: [] for label in self._labels}
         for surface, span, kind in marked:

@@ -6,7 +6,7 @@ from typing import Literal, Self, TypeAlias, TypeVar
 from el4ner.config import Config, ExtractConfig, MemberConfig
 from el4ner.demos.retrieve import Retriever
 from el4ner.engines.base import Answer, Engine, Request
-from el4ner.errors import ContextOverflowError
+from el4ner.errors import ContextOverflowError, ParseError
 from el4ner.prompts.formats import Mention
 from el4ner.recognisers.base import Recogniser, WindowContext
 from el4ner.text.align import find, occurrences
@@ -113,6 +113,16 @@ def locate(
         counts["too-long-mention"] += len(on_line) - len(fitting)
         spans.update(fitting)
     return sorted(spans)
+
+
+def check_named(mentions: Sequence[Mention], text: str) -> None:
+    """Refuse an answer of which nothing stands in the text: it does not say that the text names nothing.
+
+    Raises:
+        ParseError: it is such an answer.
+    """
+    if mentions and not any(mention.span or find(mention.surface, text) for mention in mentions):
+        raise ParseError("the answer names nothing that stands in the text, and does not say that there is nothing")
 
 
 def marked_places(config: Config) -> ExtractConfig:

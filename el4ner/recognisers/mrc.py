@@ -14,7 +14,7 @@ from el4ner.prompts.formats import Mention
 from el4ner.prompts.listing import before_repeats
 from el4ner.prompts.questions import Group, Questions
 from el4ner.recognisers.base import WindowContext
-from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, locate, marked_places
+from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, check_named, locate, marked_places
 from el4ner.recognisers.proposal import Proposal, by_span
 from el4ner.text.align import find
 from el4ner.text.documents import Document
@@ -113,9 +113,7 @@ class MrcRecogniser(LanguageModelRecogniser):
         said = _readable(answer, self.questions.marked)
         listed = self.questions.read(context.language, said, context.text, group)
         placed = {name: self._locate(mentions, context, fitting) for name, mentions in listed.items()}
-        mentions = [mention for named in listed.values() for mention in named]
-        if mentions and not any(mention.span or find(mention.surface, context.text) for mention in mentions):
-            raise ParseError("the answer names nothing that stands in the text, and does not say that there is nothing")
+        check_named([mention for mentions in listed.values() for mention in mentions], context.text)
         return placed
 
     def _locate(

@@ -13,7 +13,7 @@ from el4ner.prompts.demonstrated import demonstrated_candidates
 from el4ner.prompts.formats import answer_format
 from el4ner.prompts.render import Prompts
 from el4ner.recognisers.base import Judge, WindowContext
-from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, locate, most_similar
+from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, check_named, locate, most_similar
 from el4ner.recognisers.proposal import Proposal
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
@@ -96,7 +96,9 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
                 "the answer was cut at its longest; use smaller windows or raise extract.max_answer_tokens"
             )
         mentions = self.answer_format.read(answer.text, context.text)
-        return locate(mentions, context, fitting, self.config.extract)
+        spans = locate(mentions, context, fitting, self.config.extract)
+        check_named(mentions, context.text)
+        return spans
 
     async def classify(self, context: WindowContext, span: Span, demonstrations: Sequence[Document]) -> Vote:
         """Its vote on the type of one candidate: a closed choice over the label words and an explicit none.

@@ -1,6 +1,5 @@
 """LoRA adapters: whether vLLM can serve one on its base, checked from the adapter's configuration and headers."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from el4ner.errors import ModelError
 from el4ner.models.weights import check_adapter_folder
 from el4ner.serve.shape import ModelFolder
 from el4ner.serve.tensors import Tensor, read_header
+from el4ner.text.files import load_json
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as its largest rank."""
@@ -66,7 +66,7 @@ def read_adapter(folder: Path, base: ModelFolder) -> Adapter:
         ModelError: vLLM would refuse it, or serve the base in its place without a word.
     """
     check_adapter_folder(folder)
-    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    settings = load_json(folder / "adapter_config.json")
     _check_settings(settings, folder)
     modules = _modules(read_header(folder / "adapter_model.safetensors"), folder)
     targets = {name.rsplit(".", 1)[-1] for name in modules}

@@ -21,7 +21,7 @@ from el4ner.serve.placement import Placed, Plan, place
 from el4ner.serve.probe import probe
 from el4ner.serve.processes import Identity, end_session, identify
 from el4ner.serve.servers import servers
-from el4ner.serve.state import ServerState, State, StateFolder, state_folder_of
+from el4ner.serve.state import ServerState, State, StateFolder, open_private, state_folder_of
 from el4ner.serve.supervisor import Supervisor, WatchedServer
 
 TICK_S = 0.5
@@ -213,8 +213,7 @@ def _spawn(path: Path, folder: StateFolder, *, gpus: str | None, cpu: bool) -> I
     folder.make()
     words = [sys.executable, "-m", "el4ner.serve", "start", str(path.resolve()), "--foreground"]
     words += ["--cpu"] if cpu else ["--gpus", gpus] if gpus else []
-    folder.supervisor_log.touch(mode=0o600)
-    with folder.supervisor_log.open("wb") as log:
+    with open_private(folder.supervisor_log, os.O_TRUNC) as log:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )

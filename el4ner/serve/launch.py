@@ -10,6 +10,7 @@ from pathlib import Path
 
 from el4ner.errors import ConfigError, ModelError
 from el4ner.serve.processes import Identity, identify
+from el4ner.serve.state import open_private
 
 LOG_BYTES = 20_000_000
 """A log that has grown beyond this is set aside (one old log is kept) when its server starts again."""
@@ -62,8 +63,7 @@ def start_process(launch: Launch) -> "tuple[subprocess.Popen[bytes], Identity]":
     """
     if launch.log.exists() and launch.log.stat().st_size > LOG_BYTES:
         launch.log.replace(launch.log.with_suffix(".log.old"))
-    launch.log.touch(mode=0o600)
-    with launch.log.open("ab") as log:
+    with open_private(launch.log, os.O_APPEND) as log:
         try:
             process = subprocess.Popen(
                 list(launch.words), env=dict(launch.env), stdin=subprocess.DEVNULL, stdout=log,

@@ -1,6 +1,5 @@
 """The numbers of a model that decide its memory, from its ``config.json`` and the headers of its weights."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from el4ner.models.registry import Entry
 from el4ner.models.resolve import known_entry, tokenizer_folder, weights_folder
 from el4ner.models.weights import check_model_folder
 from el4ner.serve.tensors import Tensor, read_tensors
+from el4ner.text.files import load_json
 
 VALUE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 """Precisions that a server may compute in, with bytes a value."""
@@ -137,7 +137,7 @@ def read_model(folder: Path, *, by_chat: bool = True) -> ModelFolder:
         ModelError: it is no complete model, asks for remote code, holds no safetensors weights, or no chat template.
     """
     check_model_folder(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = load_json(folder / "config.json")
     shape = read_shape(config, str(folder / "config.json"))
     if by_chat:
         _check_template(_has_chat_template(folder), str(folder))
@@ -191,7 +191,7 @@ def _check_template(there: bool, where: str) -> None:
 def _has_chat_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
         return True
-    content = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    content = load_json(folder / "tokenizer_config.json")
     return bool(content.get("chat_template"))
 
 

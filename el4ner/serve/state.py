@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from el4ner.config import Config
-from el4ner.errors import El4nerError, InputError
+from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.serve.processes import Identity
+from el4ner.text.files import load_json
 
 Phase = Literal["waiting", "starting", "ready", "resting", "failed", "stopped"]
 
@@ -70,14 +71,25 @@ class StateFolder:
         return self.path / f"{name}.log"
 
     def make(self) -> None:
-        """Create it where it is missing."""
+        """Create it where it is missing, and close it to others.
+
+        Raises:
+            ConfigError: it belongs to somebody else, or is a link.
+        """
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = self.path.lstat()
+        if self.path.is_symlink() or status.st_uid != os.geteuid():
+            raise ConfigError(
+                f"{self.path} is a link or belongs to another user; name a folder of your own in serving.state"
+            )
+        self.path.chmod(0o700)
 
     def write(self, state: State) -> None:
         """Replace the state file in one step."""
         temporary = self.path / "state.json.new"
-        temporary.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-        temporary.chmod(0o600)
+        temporary.unlink(missing_ok=True)
+        with open_private(temporary, os.O_EXCL) as file:
+            file.write(json.dumps(asdict(state), indent=1).encode())
         temporary.replace(self.path / "state.json")
 
     def read(self) -> State | None:
@@ -88,7 +100,7 @@ class StateFolder:
         """
         path = self.path / "state.json"
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = load_json(path)
             servers = [ServerState(**{**item, "process": _identity(item["process"])}) for item in data["servers"]]
             return State(data["configuration"], data["wanted"], Identity(**data["supervisor"]), servers)
         except FileNotFoundError:
@@ -110,7 +122,7 @@ class StateFolder:
             AlreadyRunningError: another one is.
         """
         self.make()
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -123,6 +135,18 @@ class StateFolder:
 
 class AlreadyRunningError(El4nerError):
     """A supervisor holds the folder."""
+
+
+def open_private(path: Path, flags: int) -> BinaryIO:
+    """A file to write that only its owner can read; a link is not followed.
+
+    Args:
+        path: the file; it is made where it is missing.
+        flags: further flags of ``open(2)``, for instance ``os.O_APPEND``.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "wb")
 
 
 def state_folder_of(config: Config, path: Path) -> StateFolder:

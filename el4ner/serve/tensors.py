@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from el4ner.errors import ModelError
+from el4ner.text.files import load_json
 
 FLOATS = {"F64", "F32", "F16", "BF16"}
 """Types that a server casts to its own; others are quantised weights and stay as they are."""
@@ -77,7 +78,7 @@ def _files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            names = set(load_json(index)["weight_map"].values())
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ModelError(f"{index} is no index of weights; fetch the model again") from None
         if any(not isinstance(name, str) or Path(name).name != name for name in names):

@@ -1,12 +1,14 @@
 """Bytes to text: strict UTF-8 with messages that name the place, and the files that an input stands for."""
 
+import errno
+import json
 import logging
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from el4ner.errors import InputError
 
@@ -17,6 +19,8 @@ SUFFIXES = JSONL_SUFFIXES | CONLL_SUFFIXES | TEXT_SUFFIXES
 
 MAX_BYTES = 32 * 2**20
 """A document in more bytes than this is not read: its windows and answers would take gigabytes of memory."""
+MAX_LINE_BYTES = 8 * MAX_BYTES
+"""The longest line that is a record: entities, votes and candidates of a document may be longer than its text."""
 BLANK = b"\xef\xbb\xbf \t\r"
 """Bytes of a line that holds nothing."""
 
@@ -109,14 +113,50 @@ def read_lines(stream: BinaryIO, where: str) -> Iterator[Line]:
             yield Line(number, part, where)
 
 
-def numbered_lines(stream: Iterable[bytes], where: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 stream from number 1, without line ends; a byte-order mark is taken off.
 
     Raises:
-        InputError: a line is not UTF-8; names ``where``, the line and the byte.
+        InputError: a line is not UTF-8, or longer than ``MAX_LINE_BYTES``; names ``where``, the line and the byte.
     """
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(bounded_lines(stream, where), 1):
         yield number, decode(line, f"{where}, line {number}", first=number == 1).rstrip("\r\n")
+
+
+def load_json(path: Path, most: int = 64 * 2**20) -> Any:
+    """The content of a JSON file of at most ``most`` bytes.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+        ValueError: it is not JSON in UTF-8.
+        InputError: it is longer.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    with path.open("rb") as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise InputError(
+            f"{path} is longer than {most // 2**20} MiB, which no such file of el4ner is; look at what it is"
+        )
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def bounded_lines(stream: BinaryIO, where: str) -> Iterator[bytes]:
+    """The lines of a stream with their ends.
+
+    Raises:
+        InputError: one is longer than ``MAX_LINE_BYTES``; names ``where`` and the line.
+    """
+    number = 0
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise InputError(f"{where}, line {number}: longer than {MAX_LINE_BYTES // 2**20} MiB; that is no record")
+        yield line
 
 
 def check_size(data: bytes, where: str) -> bytes:

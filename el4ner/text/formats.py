@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
@@ -37,6 +38,7 @@ STDIN = "-"
 _log = logging.getLogger(__name__)
 _STDIN_PLACE = "standard input"
 _STDIN_STEM = "stdin"
+_REMEDY = " (for equal file names, give their common folder as the input)"
 
 
 def read_items(inputs: Sequence[str], *, stdin: BinaryIO | None = None, report: bool = True) -> Iterator[Item]:
@@ -56,10 +58,9 @@ def read_items(inputs: Sequence[str], *, stdin: BinaryIO | None = None, report: 
         report: whether to log what is skipped, empty or odd.
 
     Raises:
-        InputError: an input does not exist or has an unknown suffix, a folder holds no file that can be read, or two plain
-            files would have the same id.
+        InputError: an input does not exist or has an unknown suffix, or a folder holds no file that can be read.
     """
-    _check_names(inputs)
+    deque(find_sources([name for name in inputs if name != STDIN], report=False), maxlen=0)  # are they all there?
     seen: set[int] = set()
     for place, item in _placed(inputs, stdin, report=report):
         yield item if _is_new(item.id, seen) else _aside(item, place, seen)
@@ -69,7 +70,8 @@ def read_documents(inputs: Sequence[str], *, stdin: BinaryIO | None = None) -> I
     """The documents of ``read_items``, where each must be readable.
 
     Raises:
-        InputError: as there, or something cannot be read as what it should be, or an id stands twice; names the place.
+        InputError: as there, or something cannot be read as what it should be, or an id stands twice; names the place. Of plain
+            files that is said before any is read.
     """
     _check_names(inputs)
     seen: set[int] = set()
@@ -133,7 +135,7 @@ def _aside(item: Item, place: str, seen: set[int]) -> Unreadable:
     identity = f"{item.id} ({number})"
     if isinstance(item, Unreadable):
         return Unreadable(identity, place, item.reason, item.digest)
-    reason = f"{place}: the id {item.id!r} stands twice; ids must differ within a job"
+    reason = f"{place}: the id {item.id!r} stands twice; ids must differ within a job{_REMEDY}"
     return Unreadable(identity, place, reason, digest(item.text.encode()))
 
 
@@ -266,10 +268,7 @@ def _twice(inputs: Sequence[str], identity: str, place: str) -> str:
 
 
 def _says_twice(place: str, identity: str, earlier: str) -> str:
-    return (
-        f"{place}: the id {identity!r} stands twice, first in {earlier}; ids must differ within a job "
-        "(for equal file names, give their common folder as the input)"
-    )
+    return f"{place}: the id {identity!r} stands twice, first in {earlier}; ids must differ within a job{_REMEDY}"
 
 
 __all__ = [

@@ -1,6 +1,5 @@
 """An adapter merged into its base: a model folder that any engine serves without knowing of adapters."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ from safetensors import SafetensorError
 from el4ner.engines.tuning_record import read_tuning_record, write_tuning_record
 from el4ner.errors import ConfigError, ModelError
 from el4ner.models.weights import check_adapter_folder, check_model_folder
+from el4ner.text.files import load_json
+from el4ner.train.models import is_tied
 
 
 def merge(adapter: Path, output: Path, base: Path | None = None, dtype: str | None = None) -> Path:
@@ -46,14 +47,14 @@ def merge(adapter: Path, output: Path, base: Path | None = None, dtype: str | No
 
 
 def _named_base(adapter: Path) -> Path:
-    named = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    named = load_json(adapter / "adapter_config.json").get("base_model_name_or_path")
     if not isinstance(named, str) or not Path(named).is_dir():
         raise ModelError(f"{adapter} names no base that is a folder here; give the base's folder by --model")
     return Path(named)
 
 
 def _stored(base: Path) -> str:
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config = load_json(base / "config.json")
     stored = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
     return stored if isinstance(getattr(torch, stored, None), torch.dtype) else "float32"
 
@@ -81,6 +82,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
 
     try:
         tuned = PeftModel(model, PeftConfig.from_pretrained(adapter))
+        _check_embeddings(tuned, adapter)
         lacking = tuned.load_adapter(adapter, "default").missing_keys
         merged = tuned.merge_and_unload()
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
@@ -90,3 +92,18 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     if lacking:  # PEFT would only warn, and the base model would answer
         raise ModelError(f"{adapter} lacks {len(lacking)} of the tensors that it names; fetch or train it again")
     return merged
+
+
+def _check_embeddings(tuned: Any, adapter: Path) -> None:
+    """Refuse an adapter of tied embeddings: merged into one of them, it would change the other as well.
+
+    Raises:
+        ModelError: it is one.
+    """
+    base = tuned.get_base_model()
+    embeddings = (base.get_input_embeddings(), base.get_output_embeddings())
+    if is_tied(base) and any(hasattr(module, "base_layer") for module in embeddings):
+        raise ModelError(
+            f"{adapter} adapts embeddings, which are one matrix at both ends of this model, and cannot be merged; "
+            "tune an adapter without lm_head and embed_tokens"
+        )

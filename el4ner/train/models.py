@@ -96,6 +96,11 @@ def load_weights(folder: str) -> Any:
     return _load(transformers.AutoModelForCausalLM, folder, dtype="float32", use_safetensors=True)
 
 
+def is_tied(model: Any) -> bool:
+    """Whether input and output embeddings of a model are one matrix."""
+    return bool(model.config.get_text_config().tie_word_embeddings)
+
+
 def device_of(config: TrainConfig) -> str:
     """``cpu`` or ``cuda``: where the run computes."""
     on_cpu = config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available())

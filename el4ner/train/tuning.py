@@ -1,6 +1,5 @@
 """Tuning of a causal language model on encoded conversations, with Transformers' Trainer and PEFT."""
 
-import json
 import logging
 import math
 import os
@@ -20,11 +19,12 @@ from transformers import (
 )
 
 from el4ner.errors import ConfigError, ModelError
+from el4ner.text.files import load_json
 from el4ner.train.batches import Batches
 from el4ner.train.budget import TimeBudget
 from el4ner.train.config import LoraConfig, TrainConfig
 from el4ner.train.encode import IGNORE
-from el4ner.train.models import device_of
+from el4ner.train.models import device_of, is_tied
 from el4ner.train.prefix_cache import RESCALES_LOGITS, unwrapped
 from el4ner.train.shared_prefix import shared_logits
 
@@ -125,7 +125,7 @@ def check_adapted(model: Any, lora: LoraConfig) -> None:
     """Refuse targets that a model has not, or that nobody could serve; its weights are not looked at.
 
     Raises:
-        ConfigError: a target matches no module, or a fused one that vLLM cannot serve.
+        ConfigError: a target matches no module, is a fused one that vLLM cannot serve, or the tied output embeddings.
     """
     endings = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     missing = sorted(set(lora.targets) - endings)
@@ -136,6 +136,12 @@ def check_adapted(model: Any, lora: LoraConfig) -> None:
     if lora.served and "gate_up_proj" in lora.targets:
         raise ConfigError(
             "lora.targets: gate_up_proj is fused and vLLM refuses such adapters; leave it out, or set lora.served: false"
+        )
+    head = model.get_output_embeddings()
+    tied = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if module is head and is_tied(model)}
+    if tied & set(lora.targets):
+        raise ConfigError(
+            f"lora.targets {sorted(tied)} is one matrix with the input embeddings here, and cannot be merged; leave it out"
         )
 
 
@@ -231,6 +237,6 @@ def _last_checkpoint(work: Path) -> str | None:
 
 def _is_whole(state: Path) -> bool:
     try:
-        return isinstance(json.loads(state.read_text(encoding="utf-8")), dict)
+        return isinstance(load_json(state), dict)
     except (OSError, ValueError):
         return False

@@ -3,11 +3,12 @@
 Windows are read apart, and small models overlook a name in one sentence that they see in the next. A surface that was found
 with one type, for sure in one place at least, is added where the same surface stands elsewhere between word borders, unless
 the members read it often enough and took it for a common word. Letter case tells names from words where the script has it.
+A name whose word also begins or ends a longer one of its type needs no share: both were found, and common words are no surnames.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -55,11 +56,12 @@ def found_elsewhere(
     sure = {surface: agreed for surface, given in found.items() if len(surface) > 1 and (agreed := _agreed(given))}
     if not sure:
         return []
-    words = _Words.of(text)
+    words, parts = _Words.of(text), _parts(sure)
     added: list[VotedEntity] = []
     for surface in sorted(sure, key=lambda surface: (-len(surface), surface)):
         free = [span for span in words.places(surface) if covered.find(1, span.start, span.end) < 0]
-        added += _elsewhere(surface, sure[surface], free, words)
+        least = 0.0 if (surface, sure[surface][0].type) in parts else None
+        added += _elsewhere(surface, sure[surface], free, words, least)
         for span in free:  # also those that were refused: no part of them is a mention of a shorter surface
             _cover(covered, span.start, span.end)
     return sorted(added, key=lambda entity: entity.start)
@@ -135,19 +137,35 @@ def _agreed(entities: Sequence[VotedEntity]) -> list[VotedEntity]:
     return most if clear and max(entity.score or 0.0 for entity in most) >= SURE_SCORE else []
 
 
-def _elsewhere(surface: str, agreed: Sequence[VotedEntity], free: Sequence[Span], words: _Words) -> list[VotedEntity]:
-    """The entities in those of the free places that are meant; none where the surface was left unmarked too often."""
+def _parts(sure: Mapping[str, Sequence[VotedEntity]]) -> set[tuple[str, str]]:
+    """First and last words, with a capital, of the longer names that are sure, with their types."""
+    return {
+        (word, agreed[0].type)
+        for surface, agreed in sure.items()
+        if len(words := surface.split()) > 1
+        for word in (words[0], words[-1])
+        if word != word.lower()
+    }
+
+
+def _elsewhere(
+    surface: str, agreed: Sequence[VotedEntity], free: Sequence[Span], words: _Words, least: float | None = None
+) -> list[VotedEntity]:
+    """The entities in those of the free places that are meant; none where the surface was left unmarked too often.
+
+    ``least``: the share of its places where it must have been found; None: as its letter case asks.
+    """
     marked = [entity.span for entity in agreed]
     usual = {(False, False), *map(words.neighbours, marked)}
     places = [span for span in free if words.neighbours(span) in usual]
-    least = WORD_SHARE
+    asked = WORD_SHARE
     if surface != surface.lower():
         if not all(words.is_explained(surface, span.start) for span in (*marked, *places)):
-            least = NAME_SHARE
+            asked = NAME_SHARE
         if words.is_common(surface):
             places = [span for span in places if not words.is_explained(surface, span.start)]
     share = len(agreed) / (len(agreed) + len(places))
-    if share < least:
+    if share < (asked if least is None else least):
         return []
     score = round(sum(entity.score or 0.0 for entity in agreed) / len(agreed) * (1 + share) / 2, 4)
     return [VotedEntity(span.start, span.end, agreed[0].type, score, source="document") for span in places]

@@ -1,5 +1,6 @@
 """Runs that are killed, stopped or repeated, compared with the run that nothing happened to."""
 
+import json
 import os
 import random
 import signal
@@ -260,6 +261,31 @@ def test_of_many_changed_keys_five_are_named(command, capsys):
     assert (
         f"(changed: {five.replace('seed', 'language, seed').rpartition(', ')[0]} and more)" in capsys.readouterr().err
     )
+
+
+def test_a_run_that_an_earlier_version_began_elsewhere_goes_on(command, capsys):
+    """Its record has the former names of keys, the former place of what ships, and nothing that came later."""
+    command.write(["Anna.", "Bob."])
+    assert command("--quiet", "--limit", "1") == 0
+    run = command.run_json()
+    classify = run["configuration"]["classify"]
+    classify["trust_unfound"] = classify.pop("unextracted_vote_discount")
+    classify["weigh"] = classify.pop("rescore_disputed")
+    run["configuration"]["embedder"]["path"] = "/opt/former/lib/el4ner/bundled/embedder"
+    for key in ("limit", "format", "inputs", "seeds", "warnings"):
+        del run[key]
+    (command.output / "run.json").write_text(json.dumps(run))
+    (first,) = command.records()
+    for entity in first["entities"]:
+        entity["verified"] = False
+    first.pop("text_hash")
+    (command.output / "predictions.jsonl").write_text(json.dumps(first) + "\n")
+    assert command("--quiet", "--resume") == 0
+    assert [(record["id"], record["status"]) for record in command.records()] == [("d0", "ok"), ("d1", "ok")]
+    classify["trust_unfound"] = 0.5
+    (command.output / "run.json").write_text(json.dumps(run))
+    assert command("--quiet", "--resume") == 2
+    assert "changed: classify.unextracted_vote_discount" in capsys.readouterr().err
 
 
 def test_how_fast_a_run_goes_may_change(command):

@@ -158,6 +158,18 @@ def test_an_id_that_stands_twice_has_a_failed_record_of_its_own(command, tmp_pat
     assert [document.id for document in read_labelled(command.output / "predictions.conll")] == list(statuses(command))
 
 
+def test_of_plain_files_with_one_name_the_first_is_read_and_the_others_get_their_reason(command, tmp_path):
+    for number, name in enumerate(("one/letter", "two/letter", "three/other")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / f"{name}.txt").write_text(f"Anna {number}.")
+    inputs = [str(tmp_path / name) for name in ("one/letter.txt", "two/letter.txt", "three")]
+    arguments = ["--config", str(command.config), "--output", str(command.output), "--quiet", "--input", *inputs]
+    assert main(arguments, build) == 1
+    assert statuses(command) == {"letter": "ok", "letter (2)": "failed", "other": "ok"}
+    reason = command.records()[1]["reason"]
+    assert "two/letter.txt: the id 'letter' stands twice" in reason and "give their common folder" in reason
+
+
 def test_no_such_folder_is_an_error(command, capsys):
     assert main([*command.arguments("--quiet"), "--input", "nowhere"], build) == 2
     assert "does not exist" in capsys.readouterr().err

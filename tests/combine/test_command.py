@@ -118,6 +118,21 @@ def test_an_exact_copy_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture
     assert found == combined(tmp_path, f"a={one}", f"c={other}", "--rule", "plurality")
 
 
+def test_a_copy_in_another_order_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    place = {"start": 13, "end": 17, "type": "LOC", "score": 0.5}
+    one = jsonl(tmp_path / "a.jsonl", {"id": "d", "entities": [ENTITY, place]}, {"id": "e", "entities": []})
+    two = jsonl(tmp_path / "b.jsonl", {"entities": [], "id": "e"}, {"entities": [place, ENTITY], "id": "d"})
+    other = jsonl(tmp_path / "c.jsonl", {"id": "d", "entities": []}, {"id": "e", "entities": []})
+    unsure = jsonl(
+        tmp_path / "u.jsonl", {"id": "d", "entities": [ENTITY, place | {"score": 0.4}]}, {"id": "e", "entities": []}
+    )
+    found = combined(tmp_path, f"a={one}", f"b={two}", f"c={other}", "--rule", "plurality")
+    assert "b is a copy of a and is left out" in capsys.readouterr().err
+    assert found == combined(tmp_path, f"a={one}", f"c={other}", "--rule", "plurality")
+    combined(tmp_path, f"a={one}", f"u={unsure}")
+    assert "copy" not in capsys.readouterr().err
+
+
 def test_ids_that_a_run_wrote_meet_those_of_its_input_and_of_columns(tmp_path: Path):
     text = "Ada\tB-PER\nslept\tO\n\nOslo\tB-LOC\n\n"
     for name in ("docs", "tagger"):
@@ -151,6 +166,14 @@ def test_offsets_that_do_not_fit_the_texts_are_refused(
     texts = jsonl(tmp_path / "texts.jsonl", {"id": "d", "text": "Ada slept."})
     one = jsonl(tmp_path / "a.jsonl", {"id": "d", "entities": [entity]})
     two = jsonl(tmp_path / "b.jsonl", {"id": "d", "entities": []})
-    arguments = [f"a={one}", f"b={two}", "--documents", str(texts), "--output", str(tmp_path / "o.jsonl")]
-    assert main(arguments) == 2
-    assert re.search(message, capsys.readouterr().err)
+    gold = jsonl(tmp_path / "gold.jsonl", {"id": "d", "text": "Ada slept.", "entities": []})
+    for where in (["--documents", str(texts)], ["--gold", str(gold)]):
+        assert main([f"a={one}", f"b={two}", *where, "--output", str(tmp_path / "o.jsonl")]) == 2
+        assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_surface_of_another_length_is_refused_without_the_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Bytes or UTF-16 units instead of code points."""
+    one = jsonl(tmp_path / "a.jsonl", {"id": "d", "entities": [{"start": 0, "end": 5, "type": "PER", "text": "Łódź"}]})
+    assert main([f"a={one}", "--output", str(tmp_path / "o.jsonl")]) == 2
+    assert "line 1: the stated surface of [0, 5) is 4 characters long" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_a_long_text_is_not_cut(embedder):
 def test_bundled_folder_is_small_and_holds_no_pickle():
     files = [file for file in EMBEDDER_FOLDER.iterdir() if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 6_000_000
-    assert {file.suffix for file in files} <= {".json", ".safetensors", ".md"}
+    assert {file.suffix for file in files} <= {".json", ".safetensors", ".md", ".txt"}
 
 
 def test_build_finds_the_bundled_folder(embedder):
@@ -60,7 +60,28 @@ def test_fingerprint_follows_the_content(embedder, tmp_path):
     folder = shutil.copytree(EMBEDDER_FOLDER, tmp_path / "copy")
     assert StaticEmbedder(folder).fingerprint == embedder.fingerprint
     (folder / "config.json").write_text("{}")
+    (folder / "sha256.txt").unlink()
     assert StaticEmbedder(folder).fingerprint != embedder.fingerprint
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vectors.safetensors"])
+@pytest.mark.parametrize("place", [0.001, 0.5, 0.999])
+def test_a_damaged_embedder_never_answers(tmp_path, name, place):
+    folder = shutil.copytree(EMBEDDER_FOLDER, tmp_path / "copy")
+    content = bytearray((folder / name).read_bytes())
+    content[int(place * len(content))] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelError, match=r"is damaged: its files are not those of sha256\.txt"):
+        StaticEmbedder(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vectors.safetensors"])
+def test_an_embedder_without_a_hash_that_cannot_be_read_is_a_model_error(tmp_path, name):
+    folder = shutil.copytree(EMBEDDER_FOLDER, tmp_path / "copy")
+    (folder / "sha256.txt").unlink()
+    (folder / name).write_bytes((folder / name).read_bytes()[:500])
+    with pytest.raises(ModelError, match="is damaged"):
+        StaticEmbedder(folder)
 
 
 def test_missing_files_are_named(tmp_path):

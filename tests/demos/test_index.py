@@ -1,6 +1,7 @@
 """The index: exact against brute force, good recall where approximate, saved, loaded, refused where it does not fit."""
 
 import json
+import stat
 
 import numpy as np
 import pytest
@@ -107,7 +108,8 @@ def test_round_trip(kind, pool, embedder, tmp_path):
     built = SpanIndex.build(pool, gold_spans(pool), embedder, kind)
     built.save(tmp_path / "index")
     loaded = SpanIndex.load(tmp_path / "index", pool, embedder, kind, "gold")
-    assert loaded.manifest == built.manifest
+    assert loaded.manifest.model_copy(update={"hashes": {}}) == built.manifest
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "index").iterdir()} == {0o600}
     inputs, weights = embedder.encode(["Porto", "Anna Weber"]), np.ones(2, np.float32)
     for index in (built, loaded):
         assert index.by_spans(inputs, weights, 3) == built.exhaustive(inputs, weights, 3)
@@ -144,9 +146,21 @@ def test_missing_and_damaged_files_are_config_errors(pool, embedder, tmp_path):
         with pytest.raises(ConfigError, match="damaged"):
             SpanIndex.load(tmp_path, pool, embedder, "flat", "gold")
         (tmp_path / name).write_bytes(whole)
-    manifest = json.loads((tmp_path / "manifest.json").read_text()) | {"version": 2}
+    manifest = json.loads((tmp_path / "manifest.json").read_text()) | {"version": 1}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match="another version"):
+        SpanIndex.load(tmp_path, pool, embedder, "flat", "gold")
+
+
+@pytest.mark.parametrize("name", ["en.spans.faiss", "en.sentences.faiss", "zh.safetensors"])
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
+def test_a_damaged_index_never_answers(pool, embedder, tmp_path, name, place):
+    """One changed bit of a vector would only change which demonstrations are found."""
+    SpanIndex.build(pool, gold_spans(pool), embedder).save(tmp_path)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[int(place * len(content))] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"damaged \({name} has changed\)"):
         SpanIndex.load(tmp_path, pool, embedder, "flat", "gold")
 
 

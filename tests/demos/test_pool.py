@@ -38,6 +38,18 @@ def test_repeated_texts_are_left_out_and_counted(pool, caplog):
     assert "1 of 10 sentences" in caplog.text and "harbour" not in caplog.text.casefold()
 
 
+@pytest.mark.parametrize("name", ["pool.jsonl", "pool.conll"])
+def test_a_sentence_without_a_character_is_left_out_and_counted(pool, tmp_path, caplog, name):
+    """Nothing is like it, and a vector of it does not exist."""
+    rows = {
+        "pool.jsonl": '{"text": "Cy slept.", "entities": []}\n{"text": " ", "entities": []}\n',
+        "pool.conll": "# id = a\nCy B-PER\nslept O\n\n# id = b\n\n",
+    }
+    (tmp_path / name).write_text(rows[name])
+    assert [document.text.rstrip(".") for document in read_pool(tmp_path / name)] == ["Cy slept"]
+    assert "1 sentence(s) without a character" in caplog.text
+
+
 def test_empty_pool_is_refused(tmp_path):
     with pytest.raises(InputError):
         read_pool(write(tmp_path / "empty.jsonl", []))

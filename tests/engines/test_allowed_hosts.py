@@ -53,7 +53,17 @@ def test_an_unencrypted_way_out_is_said(caplog: pytest.LogCaptureFixture):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "127.0.0.1:8001/v1", "ftp://127.0.0.1/", "http://", "http://127.0.0.1:99999/v1", "file:///v1"]
+    "url",
+    [
+        "",
+        "127.0.0.1:8001/v1",
+        "ftp://127.0.0.1/",
+        "http://",
+        "http://127.0.0.1:99999/v1",
+        "file:///v1",
+        "http://xn--localhost",
+        "http://xn--/",
+    ],
 )
 def test_what_is_no_http_url_is_refused(url: str):
     with pytest.raises(ConfigError, match=r"no http\(s\) URL"):

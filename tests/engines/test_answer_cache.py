@@ -209,6 +209,25 @@ def test_lines_that_cannot_be_read_count_as_not_there(path: Path):
     assert store.get(key_of(1)) is None
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"text": 1, "finish_reason": "stop"',
+        '"text": "x", "finish_reason": ["stop"]',
+        '"text": "x", "prompt_tokens": "many"',
+        '"text": "x", "prompt_tokens": Infinity',
+        '"label": 1, "log_probs": null',
+        '"label": "x", "log_probs": {"x": "0"}, "answer_tokens": []',
+        '"label": "x", "log_probs": [1]',
+        '"label": "x", "log_probs": ' + "[" * 5000,
+    ],
+)
+def test_answers_of_another_type_count_as_not_there(path: Path, content: str):
+    path.parent.mkdir()
+    path.write_text(f'{{"key": "{key_of(0)}", {content}}}\n')
+    assert AnswerStore(path).get(key_of(0)) is None
+
+
 def test_another_key_with_the_same_beginning_is_not_mistaken(path: Path):
     store = AnswerStore(path)
     key = key_of(0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from el4ner.config import Config, parse_config
-from el4ner.engines import build
+from el4ner.engines import build, gguf
 from el4ner.engines.answer_store import AnswerStore
 from el4ner.engines.base import Message, Request
 from el4ner.engines.build import build_engines, check_engines
@@ -75,9 +75,14 @@ def test_check_members_names_the_server_that_does_not_answer(tmp_path: Path):
         asyncio.run(check_engines(config_of([VLLM], tmp_path)))
 
 
-def test_check_members_asks_no_local_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(build, "_engine", lambda *_: pytest.fail("a model was built"))
-    asyncio.run(check_engines(config_of([local("tiny", tmp_path)], tmp_path)))
+def test_check_members_tries_the_template_of_a_local_model_and_loads_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gguf, "start_server", lambda *_: pytest.fail("a model was loaded"))
+    asyncio.run(check_engines(config_of([local("tiny", write_tiny_gguf(tmp_path / "tiny.gguf"))], tmp_path)))
+    broken = write_tiny_gguf(tmp_path / "broken.gguf", template="{% if %}")
+    with pytest.raises(ModelError, match="member tiny: the model's chat template"):
+        asyncio.run(check_engines(config_of([local("tiny", broken)], tmp_path)))
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,34 @@ def _by_hand(path, choices, answer_prefix=""):
     return {"person": first["p"] + second["e"], "place": first["p"] + second["l"], "none": first["n"]}
 
 
+@pytest.mark.parametrize("lost", [1, 3000])
+def test_a_file_whose_weights_are_cut_off_is_refused(chat_model, tmp_path, lost):
+    whole = chat_model.read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(whole[:-lost])
+    with pytest.raises(ModelError, match=r"cut off: [\d,]+ of [\d,]+ bytes"):
+        member(tmp_path / "cut.gguf")
+
+
+GEMMA = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
+ONE_TURN = "{% if messages|length > 1 %}{{ raise_exception('one turn') }}{% endif %}{{ messages[0].content }}"
+
+
+@pytest.mark.parametrize("template", [None, CHATML, GEMMA])
+def test_templates_that_take_the_prompts_pass_the_check(tmp_path, template):
+    member(write_tiny_gguf(tmp_path / "m.gguf", template=template)).check()
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"), [(ONE_TURN, "refuses this conversation"), ("{% if %}", "no valid Jinja")]
+)
+def test_a_template_that_refuses_the_prompts_is_found_before_the_work(tmp_path, template, reason):
+    with pytest.raises(ModelError, match=f"member tiny: .*{reason}"):
+        member(write_tiny_gguf(tmp_path / "m.gguf", template=template)).check()
+
+
 def test_a_choice_that_begins_another_is_told_apart_by_the_end_of_the_turn(chat_model):
     (choice,) = ask(chat_model, Request("classify", ASKED, 16, choices=("art", "artist", "a")))
     assert math.isclose(sum(map(math.exp, choice.log_probs.values())), 1.0, abs_tol=1e-5)
@@ -181,7 +209,7 @@ def test_files_that_are_no_models_are_refused_with_a_word(tmp_path, chat_model):
         member(tmp_path / "missing.gguf")
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(chat_model.read_bytes()[:-20_000])
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="cut off"):
         ask(cut, list_request(ListForm("Ada", "\n", "none")))
 
 

@@ -91,6 +91,20 @@ def test_a_broken_or_refusing_template_is_an_error_without_the_text():
     assert "Rules" not in str(refused.value) and "One" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "source", ["{{ 1 / 0 }}", "{{ messages[9].content }}{{ {}['a']['b'] }}", "{{ [1] * 10 ** 30 }}"]
+)
+def test_whatever_a_template_raises_is_a_template_error(source: str):
+    with pytest.raises(TemplateError):
+        ChatTemplate(source).render(TALK)
+
+
+@pytest.mark.parametrize("source", ["{{ 'a' }}" * 200_000, "{{" + "(" * 50_000 + "1"])
+def test_a_template_that_is_too_long_or_too_deep_is_refused(source: str):
+    with pytest.raises(TemplateError):
+        ChatTemplate(source)
+
+
 def test_a_template_cannot_reach_python():
     with pytest.raises(TemplateError):
         ChatTemplate("{{ messages.__class__.__mro__[1].__subclasses__() }}").render(TALK)

@@ -1,6 +1,8 @@
 """Answer formats: what is written reads back, what models make of it is tolerated, and garbage is never an empty answer."""
 
+import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -233,6 +235,120 @@ def test_lines_tolerate_what_models_do(answer: str, expected: list[str]):
 )
 def test_json_tolerates_what_models_do(answer: str, expected: list[str]):
     assert [mention.surface for mention in JSON.read(answer, TEXT)] == expected
+
+
+PEOPLE = "Ada Lovelace met Karl Benz in Paris and London for Acme Corp. They are persons."
+BOTH = ["Ada Lovelace", "Karl Benz"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ('{"mention": "Ada Lovelace"}\n{"mention": "Karl Benz"}', BOTH),
+        ('["Ada Lovelace", "Karl Benz"]\n["Paris"]', [*BOTH, "Paris"]),
+        ('Persons: ["Ada Lovelace", "Karl Benz"]\nPlaces: []', BOTH),
+        ('```json\n["Ada Lovelace"]\n```\n```json\n["Karl Benz"]\n```', BOTH),
+        ('Persons: ["Ada Lovelace"]\n```json\n["Karl Benz"]\n```', BOTH),
+        ('{"PER": ["Ada Lovelace"], "PER": ["Karl Benz"]}', BOTH),
+        ('{"mention": "Ada Lovelace", "mention": "Karl Benz"}', BOTH),
+        ('{"organisations": [], "places": []}\n{"persons": ["Ada Lovelace"]}', ["Ada Lovelace"]),
+        ('{"PER": ["Ada Lovelace"], "LOC": "Paris"}', ["Paris", "Ada Lovelace"]),
+        ('{"mention": "Ada Lovelace", "others": ["Karl Benz"]}', BOTH),
+        ('{"entity": "PER", "word": "Ada Lovelace"}', ["Ada Lovelace"]),
+        ('{"entity": "persons", "word": "Ada Lovelace"}', ["Ada Lovelace"]),
+        ('[{"entity": "PER", "text": "Ada Lovelace"}]', ["Ada Lovelace"]),
+        ('{"name": "PER", "entity": "Ada Lovelace"}', ["Ada Lovelace"]),
+        ('{"text": "Ada Lovelace", "types": ["persons"], "label": "persons"}', ["Ada Lovelace"]),
+        ('{"type": "persons", "value": "Ada Lovelace"}', ["Ada Lovelace"]),
+        ('{"Ada Lovelace": ["PER"], "Karl Benz": ["PER"]}', BOTH),
+        ('{"Ada Lovelace": "PER", "Paris": "LOC"}', ["Ada Lovelace", "Paris"]),
+        ('{"PER": "Ada Lovelace, Karl Benz"}', BOTH),
+        ('["Ada Lovelace, Karl Benz"]', BOTH),
+        ('{"PER": "Ada Lovelace", "LOC": "Lundon"}', ["Ada Lovelace", "Lundon"]),
+        ("['Ada Lovelace', 'Karl Benz']", BOTH),
+        ("{'PER': ['Ada Lovelace'], 'PER': ['Karl Benz',]}", BOTH),
+    ],
+)
+def test_all_of_an_answer_in_json_counts(answer: str, expected: list[str]):
+    assert [mention.surface for mention in JSON.read(answer, PEOPLE)] == expected
+
+
+def test_apostrophes_in_single_quotes_are_kept():
+    text = "O'Brien met D'Arcy."
+    assert [m.surface for m in JSON.read("['O'Brien', 'D\\'Arcy']", text)] == ["O'Brien", "D'Arcy"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['["Ada Lovelace"]\n["Karl', '["Ada Lovelace"] ["Karl Benz" "Paris"]', '["Ada Lovelace"], {"PER": Karl "Benz"}'],
+)
+def test_json_of_which_a_part_cannot_be_read_is_an_abstention(answer: str):
+    with pytest.raises(ParseError):
+        JSON.read(answer, PEOPLE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "expected"),
+    [
+        ("Paris, London, Rome", "In Paris, London and Rome.", ["Paris", "London", "Rome"]),
+        ("Paris, London", "In Paris, London and Rome.", ["Paris", "London"]),
+        ("Paris, London and Rome", "In Paris, London and Rome.", ["Paris", "London", "Rome"]),
+        ("北京、上海", "他在北京、上海工作。", ["北京", "上海"]),
+        ("北京、上海和广州", "他在北京、上海和广州工作。", ["北京", "上海", "广州"]),
+        ("Washington, D.C.", "She left Washington, D.C. for Acme, Inc.", ["Washington, D.C."]),
+        (
+            "Washington, D.C., Acme, Inc.",
+            "She left Washington, D.C. for Acme, Inc.",
+            ["Washington, D.C.", "Acme, Inc."],
+        ),
+        ("May 3, 2020", "Born on May 3, 2020.", ["May 3, 2020"]),
+        ("20 mg, twice a day", "Take 20 mg, twice a day.", ["20 mg, twice a day"]),
+        ("1,000 euros", "It cost 1,000 euros.", ["1,000 euros"]),
+        ("Trinidad and Tobago", "From Trinidad and Tobago.", ["Trinidad and Tobago"]),
+        ('"Paris, London"', "In Paris, London and Rome.", ["Paris, London"]),
+        ("Person: Ada Lovelace, Karl Benz\nLocation: Paris", PEOPLE, [*BOTH, "Paris"]),
+        ("People: Ada Lovelace; Karl Benz", PEOPLE, BOTH),
+        ("persons: Ada Lovelace", PEOPLE, ["persons", "Ada Lovelace"]),
+        ("Ada Lovelace (person)\nKarl Benz [PER]", PEOPLE, BOTH),
+        ("Ada Lovelace - person\nKarl Benz | PER", PEOPLE, BOTH),
+        ("Ada Lovelace: person\nKarl Benz -> PER", PEOPLE, BOTH),
+        ("**Ada Lovelace**\n* *Karl Benz*", PEOPLE, BOTH),
+        ("- **Person**: Ada Lovelace, Karl Benz", PEOPLE, BOTH),
+        ("1. Ada Lovelace (person), Karl Benz (person)", PEOPLE, BOTH),
+        (
+            "Here they are:\n```\nAda Lovelace\n```\nand\n```\nKarl Benz\n```",
+            PEOPLE,
+            ["Here they are:", BOTH[0], "and", BOTH[1]],
+        ),
+        ("Sure:\n```\nnone\n```", "Nothing here.", []),
+    ],
+)
+def test_all_of_an_answer_in_lines_counts(answer: str, text: str, expected: list[str]):
+    assert [mention.surface for mention in LINES.read(answer, text)] == expected
+
+
+def test_a_fence_of_the_text_itself_is_no_fence_of_the_answer():
+    text = "Ada wrote:\n```\nhello London\n```\nKarl wrote nothing."
+    answer = "[[Ada]] wrote:\n```\nhello [[London]]\n```\n[[Karl]] wrote nothing"
+    assert [mention.surface for mention in INLINE.read(answer, text)] == ["Ada", "London", "Karl"]
+
+
+@pytest.mark.parametrize("unit", ["[1 ", "[", "[[1],", "['a", '["', "'a, ", "(a ", "[1,[2,x]] ", "a: ", "a, ", "1. "])
+@pytest.mark.parametrize("fmt", [LINES, JSON], ids=lambda fmt: fmt.name)
+def test_long_answers_take_time_in_proportion(fmt, unit: str):
+    def seconds(length: int) -> float:
+        began = time.process_time()
+        with contextlib.suppress(ParseError):
+            fmt.read(unit * (length // len(unit)), TEXT)
+        return time.process_time() - began
+
+    assert seconds(40_000) < 10 * seconds(10_000) + 0.5
+
+
+@pytest.mark.parametrize("fmt", [INLINE, LINES, JSON], ids=lambda fmt: fmt.name)
+def test_an_endless_answer_is_refused(fmt):
+    with pytest.raises(ParseError):
+        fmt.read("[[London]] " * 100_000, TEXT)
 
 
 GARBAGE = [

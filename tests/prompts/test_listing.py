@@ -57,7 +57,7 @@ def test_a_list_that_was_cut_counts_until_an_item_comes_again(answer: str, said:
         ("**Ada Lovelace**", ["Ada Lovelace"]),
         ("Ada Lovelace, Okoro", ["Ada Lovelace", "Okoro"]),
         ("Washington, D.C.", ["Washington, D.C."]),
-        ("Washington, D.C., Okoro", ["Washington", "D.C.", "Okoro"]),
+        ("Washington, D.C., Okoro", ["Washington, D.C.", "Okoro"]),
         ('"Odd; Ltd"; Okoro', ["Odd; Ltd", "Okoro"]),
         ("[sic]", ["[sic]"]),
         ('["Ada Lovelace", "Okoro"]', ["Ada Lovelace", "Okoro"]),

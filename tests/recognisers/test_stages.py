@@ -136,9 +136,16 @@ def test_the_most_similar_demonstrations_are_kept(order, count: int | None, kept
 def test_a_leak_is_sought_only_in_what_was_shown():
     """A demonstration that did not fit cannot have leaked."""
     context = fresh()
-    ask = prompted(member("a", fits=1, extract='["Oslo"]'), answer_format="json")
+    ask = prompted(member("a", fits=1, extract='["Oslo", "Paris"]'), answer_format="json")
     asyncio.run(ask.extract(context, (SHOWN,)))
     assert +context.counts == {"demonstration-too-long": 1, "not-in-text": 1}
+
+
+@pytest.mark.parametrize(("answer_format", "answer"), [("json", '["Oslo"]'), ("lines", "Oslo\nBergen (city)")])
+def test_an_answer_that_names_nothing_of_the_text_is_an_abstention(answer_format: str, answer: str):
+    ask = prompted(member("a", extract=answer), answer_format=answer_format)
+    with pytest.raises(ParseError, match="nothing that stands in the text"):
+        asyncio.run(ask.extract(fresh(), ()))
 
 
 def test_a_classification_is_a_closed_choice_with_an_explicit_none():

@@ -11,6 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from peft import LoraConfig as PeftLora  # noqa: E402
+from peft import get_peft_model  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from el4ner.engines.tuning_record import TuningRecord, read_tuning_record, write_tuning_record  # noqa: E402
@@ -74,6 +76,22 @@ def test_the_command_merges_with_another_base_and_precision(base: Path, adapter:
     assert main(["merge", "--adapter", str(adapter), "--output", str(output), *more]) == 0
     assert json.loads(capsys.readouterr().out) == {"output": str(output), "base": str(moved)}
     assert AutoModelForCausalLM.from_pretrained(output, dtype="auto").dtype == torch.float16
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_tied_embeddings_is_refused(tiny_model: Callable[..., Path], tmp_path: Path, target: str):
+    folder = tiny_model("qwen3")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    tied = tmp_path / "tied"
+    model.save_pretrained(tied)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, tied / name)
+    settings = PeftLora(r=4, target_modules=["q_proj", target], task_type="CAUSAL_LM")
+    get_peft_model(model, settings).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ModelError, match="one matrix at both ends"):
+        merge(tmp_path / "adapter", tmp_path / "merged", tied)
 
 
 def test_a_model_is_not_overwritten(base: Path, adapter: Path):

@@ -204,6 +204,18 @@ def test_a_target_that_matches_nothing_is_an_error(model: Any):
     assert "lm_head" not in str(caught.value)
 
 
+@pytest.mark.parametrize("start", [None, "there"])
+def test_tied_output_embeddings_are_refused(tiny_model: Callable[..., Path], start: str | None):
+    """Merged, the adapter would change the input embeddings as well."""
+    tied = fresh(tiny_model("qwen3"))
+    tied.config.tie_word_embeddings = True
+    targets = LoraConfig(targets=("q_proj", "lm_head"), served=False, start=start)
+    with pytest.raises(ConfigError, match=r"\['lm_head'\] is one matrix with the input embeddings"):
+        add_lora(tied, targets)
+    tied.config.tie_word_embeddings = False
+    add_lora(tied, targets.model_copy(update={"start": None}))
+
+
 def test_a_fused_module_is_refused():
     fused = torch.nn.ModuleDict({"gate_up_proj": torch.nn.Linear(2, 2), "q_proj": torch.nn.Linear(2, 2)})
     with pytest.raises(ConfigError, match="fused"):

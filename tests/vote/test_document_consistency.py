@@ -69,6 +69,18 @@ def test_what_was_read_and_left_unmarked_nearly_everywhere_stays_so():
     assert len(added(text, *[("Monday", n, "ORG", 1.0) for n in range(3)])) == 27
 
 
+def test_a_name_that_a_longer_one_holds_is_added_however_rarely_it_was_found():
+    """One of 40 places is enough: the surname was found alone, and in the full name."""
+    text = "Ida Amsel came. " + " ".join(f"On day {n} they asked Amsel again, and Monday came." for n in range(40))
+    full, alone = ("Ida Amsel", 0, "PER", 0.9), ("Amsel", 7, "PER", 0.9)
+    assert added(text, alone) == []
+    assert len(added(text, full, alone)) == 39
+    assert added(text, full, ("Monday", 3, "PER", 0.9)) == []
+    assert added(text, ("Ida Amsel", 0, "ORG", 0.9), alone) == []
+    assert added(text, ("Ida Amsel", 0, "PER", 0.7), alone) == []
+    assert added(text, full) == []
+
+
 def test_a_part_of_a_longer_name_is_not_added():
     text = "The road goes to Selby. The train to Selby Fork is slow. In winter New Selby has no road, but Selby has."
     assert added(text, ("Selby", 0, "LOC", 0.9)) == [("Selby", text.rindex("Selby"))]
