@@ -3,7 +3,7 @@
     python scripts/mutate.py [text vote scoring batch] [--sample 40] [--seed 0] [--jobs 1]
 
 Needs mutmut (``.venv/bin/python -m pip install mutmut``; measured with 3.8). Of all mutants of each package, a random sample
-is tried with the tests in ``tests/PACKAGE`` (default tier); ``--sample 0`` tries all. It prints the share caught, and what
+is tried with the package's own tests (default tier); ``--sample 0`` tries all. It prints the share caught, and what
 each of the others changed. Left out: the wording of messages, and code outside functions (mutmut changes neither constants of
 modules nor decorated functions). Forty mutants of a package take two to five minutes on a core.
 """
@@ -16,7 +16,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("text", "vote", "scoring", "batch")
+TESTS = {
+    "text": ["tests/text"],
+    "vote": ["tests/vote"],
+    "scoring": ["tests/scoring", "tests/test_evaluate.py"],
+    "batch": ["tests/batch"],
+}
 CAUGHT = ("killed", "timeout", "segfault")
 SETTINGS = """[mutmut]
 source_paths = el4ner
@@ -24,7 +29,8 @@ only_mutate = el4ner/{package}/*
 also_copy =
     configs
     examples
-pytest_add_cli_args_test_selection = tests/{package}
+pytest_add_cli_args_test_selection =
+    {tests}
 pytest_add_cli_args =
     --hypothesis-seed=0
     -pno:cacheprovider
@@ -37,7 +43,7 @@ do_not_mutate_patterns =
 def main() -> None:
     """Try the packages one after the other."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("packages", nargs="*", default=PACKAGES, metavar="PACKAGE", help="packages of el4ner")
+    parser.add_argument("packages", nargs="*", default=list(TESTS), metavar="PACKAGE", help=f"of {', '.join(TESTS)}")
     parser.add_argument("--sample", type=int, default=40, help="mutants of each package; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--jobs", type=int, default=1, help="mutants tried at once")
@@ -51,7 +57,8 @@ def _report(package: str, folder: Path, options: argparse.Namespace) -> None:
     for path in ROOT.iterdir():
         if not path.name.startswith("."):
             (folder / path.name).symlink_to(path)
-    (folder / "setup.cfg").write_text(SETTINGS.format(package=package), encoding="utf-8")
+    settings = SETTINGS.format(package=package, tests="\n    ".join(TESTS[package]))
+    (folder / "setup.cfg").write_text(settings, encoding="utf-8")
     made = _mutmut(folder, "run", "--max-children=1", "makes.all.and.tries.none")
     names = sorted(_results(folder))
     if not names:

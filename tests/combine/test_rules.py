@@ -17,7 +17,6 @@ from el4ner.combine.decision import Preference, decide
 from el4ner.combine.rules import RULES, CombinationRule, combine
 from el4ner.errors import ConfigError
 from el4ner.text.spans import Entity
-from el4ner.vote.overlaps import best_flat
 from el4ner.vote.table import (
     ABSTAINED,
     FOUND,
@@ -48,21 +47,6 @@ def found(rows: list[MemberOutputs], rule: CombinationRule, **options: object) -
 
 def row(**members: set[Entity]) -> MemberOutputs:
     return {name: frozenset(entities) for name, entities in members.items()}
-
-
-@given(st.lists(st.dictionaries(ENTITIES, st.floats(-1, 1), max_size=6), max_size=3))
-def test_the_flat_set_is_the_best_of_all_flat_sets_in_every_document(gains: list[dict[Entity, float]]):
-    def flat(chosen: tuple[Entity, ...]) -> bool:
-        return not any(a.span.overlaps(b.span) for a, b in itertools.combinations(chosen, 2))
-
-    table = tabulate([{"m": frozenset(row)} for row in gains], ["m"])
-    kept = best_flat(table, np.array([gains[table.document[i]][table.entity(i)] for i in range(len(table))]))
-    for number, row in enumerate(gains):
-        sets = (s for n in range(len(row) + 1) for s in itertools.combinations(row, n))
-        best = max(sum(row[e] for e in chosen) for chosen in sets if flat(chosen))
-        mine = tuple(table.entity(i) for i in np.flatnonzero(kept & (table.document == number)))
-        assert flat(mine)
-        assert sum(row[e] for e in mine) == pytest.approx(best)
 
 
 @given(st.lists(st.frozensets(ENTITIES, max_size=5), min_size=1, max_size=4), st.sampled_from(RULES))

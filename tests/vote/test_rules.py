@@ -32,7 +32,9 @@ def test_a_window_and_a_file_of_the_same_votes_elect_the_same(votes, rule):
 
 def test_options_of_many_spans_are_elected_span_by_span():
     counts = count_votes([{"a": Vote("PER")}, {"a": Vote(None)}, {"a": Vote("LOC"), "b": Vote("LOC")}], TYPES)
-    assert elect_all(counts, "plurality").tolist() == [2, -1, 6]
+    for rule in ("plurality", "majority", "probability", "two-stage"):
+        assert elect_all(counts, rule).tolist() == [2, -1, 6]
+    assert elect_all(counts, "probability", threshold=1.1).tolist() == [-1, -1, -1]
     assert elect_all(count_votes([], TYPES), "plurality").tolist() == []
 
 
@@ -40,6 +42,15 @@ def test_two_stage_pools_types_and_takes_the_first_of_equal_ones():
     counts = count_votes([{"a": Vote("PER"), "b": Vote("LOC"), "c": Vote(None), "d": Vote(None)}], TYPES)
     assert elect_all(counts, "two-stage").tolist() == [0]
     assert elect_all(counts, "plurality").tolist() == [-1]
+
+
+def test_a_tie_of_the_most_votes_is_settled_as_asked():
+    counts = count_votes([{"a": Vote("PER"), "b": Vote("LOC")}], TYPES)
+    for tie, winner in (("none", -1), ("order", 0), ("probability", 0)):
+        assert elect_all(counts, "plurality", tie).tolist() == [winner]
+    soft = Vote(None, {None: 0.9, "LOC": 0.1})
+    counts = count_votes([{"a": Vote("PER", {"PER": 0.6, "LOC": 0.4}), "b": soft}], TYPES)
+    assert elect_all(counts, "plurality", "probability").tolist() == [-1]
 
 
 def test_weights_that_add_up_to_the_same_are_a_tie_in_any_order():
