@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands: format, lint, types, import contracts, tests; then, on real vLLM servers on this
-# machine's CPU, the tests marked vllm (under 35 minutes on two cores; the first time they download 1.0 GB: .venv-vllm and SmolLM2).
-# EL4NER_SKIP_VLLM=1 leaves the servers out. Arguments go to pytest in place of all tests: bash scripts/test.sh tests/text
+# Everything that must hold before a change lands: format, lint, types, import contracts, tests with the slow ones (a plain pytest
+# leaves those out); then, on real vLLM servers on this machine's CPU, the tests marked vllm (under 35 minutes on two cores; the first
+# time they download 1.0 GB: .venv-vllm and SmolLM2). EL4NER_SKIP_VLLM=1 leaves the servers out. Arguments go to pytest in place of
+# all tests: bash scripts/test.sh tests/text
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh test train
