@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from el4ner.batch.job import Job
 from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Prediction
 from el4ner.batch.record import MAX_KINDS, Attempt, kind_of
@@ -259,3 +260,53 @@ def test_a_planted_link_is_not_followed(command, tmp_path, name):
     assert command("--quiet", "--format", "conll") == 0
     assert precious.read_text() == "mine"
     assert all(path.stat().st_mode & 0o077 == 0 for path in command.output.iterdir())
+
+
+@pytest.mark.parametrize(("kept", "name"), [(True, "cache.jsonl"), (False, None)])
+def test_answers_are_kept_in_the_output_folder_where_that_is_asked_for(command, kept, name):
+    paths = []
+
+    def remembering(config, meter, cache_path):
+        paths.append(cache_path)
+        return build(config, meter, cache_path)
+
+    command.configure(batch={"cache": kept})
+    command.write(["Anna."])
+    assert command("--quiet", build=remembering) == 0
+    assert paths == [None if name is None else command.output / name]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], ["predictions.jsonl", "run.json", "report.txt"]),
+        (["--format", "conll"], ["predictions.jsonl", "predictions.conll", "run.json", "report.txt"]),
+    ],
+)
+def test_the_files_of_a_run_are_named_at_its_end(command, capsys, options, names):
+    command.write(["Anna."])
+    assert command(*options) == 0
+    said = capsys.readouterr().out
+    assert [name for name in said.replace("\n", " ").split() if name.startswith(str(command.output))] == [
+        str(command.output / name) for name in names
+    ]
+    assert sorted(path.name for path in command.output.iterdir()) == sorted(names)
+
+
+def test_an_interrupted_run_says_so_in_its_record(command, monkeypatch):
+    async def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Job, "_work", interrupted)
+    command.write(["Anna."])
+    assert command("--quiet") == 130
+    assert command.run_json()["state"] == "interrupted"
+
+
+def test_an_input_without_documents_is_named(command, tmp_path, capsys):
+    empty = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for path in empty:
+        path.write_text("", encoding="utf-8")
+    words = ["--config", str(command.config), "--output", str(command.output), "--quiet", "--input"]
+    assert main([*words, *map(str, empty)], build) == 2
+    assert f"the input holds no document: {empty[0]}, {empty[1]}; name files" in capsys.readouterr().err

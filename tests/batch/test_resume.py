@@ -341,7 +341,10 @@ def test_text_and_no_text_are_not_mixed_in_one_file(command, capsys):
     command.write(["Anna.", "Bob."])
     command("--quiet", "--limit", "1")
     assert command("--quiet", "--no-text") == 2
-    assert "--no-text" in capsys.readouterr().err
+    assert "holds a run without --no-text; use the same option" in capsys.readouterr().err
+    assert command("--quiet", "--no-text", "--fresh", "--limit", "1") == 0
+    assert command("--quiet") == 2
+    assert "holds a run with --no-text; use the same option" in capsys.readouterr().err
 
 
 def test_two_processes_do_not_write_one_folder(command, capsys):
