@@ -13,6 +13,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return (code, *capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_from_get_to_verify(tiny: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     code, out, err = run(capsys, "get", "tiny", "--find-links", str(tiny), "--safetensors")
     assert (code, out) == (0, "")
@@ -32,6 +33,7 @@ def test_from_get_to_verify(tiny: Path, capsys: pytest.CaptureFixture[str], tmp_
     ]
 
 
+@pytest.mark.slow
 def test_show_says_how_to_get_each(tiny: Path, capsys: pytest.CaptureFixture[str]):
     assert "get it with: python -m el4ner.models get bound --accept-licence" in run(capsys, "show", "bound")[1]
     assert "hf download nobody/Far-Model" in run(capsys, "show", "far")[1]

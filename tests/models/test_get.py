@@ -47,6 +47,7 @@ def left_over(models: Path) -> list[str]:
     return sorted(path.name for path in models.iterdir() if path.suffix != ".lock")
 
 
+@pytest.mark.slow
 def test_a_model_is_joined_checked_and_described(tiny: Path, models: Path, gguf_data: bytes):
     counted: list[int] = []
     assert get(registry()["tiny"], tiny, say=nothing, watch=counted.append)
@@ -81,6 +82,7 @@ def test_what_is_there_is_not_downloaded_again(tiny: Path, downloads: list[str])
     assert downloads == []
 
 
+@pytest.mark.slow
 def test_a_cut_download_goes_on_where_it_was(
     tiny: Path, models: Path, gguf_data: bytes, request: pytest.FixtureRequest
 ):
@@ -172,6 +174,7 @@ def test_members_besides_the_one_are_never_written_nor_run(
     assert not list(models.rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_a_pip_py_in_the_working_folder_is_not_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "pip.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(tmp_path)
@@ -223,6 +226,7 @@ def test_two_at_once_get_it_once(tiny: Path, downloads: list[str]):
     assert len(downloads) == 3
 
 
+@pytest.mark.slow
 def test_pip_is_used_as_the_user_has_set_it_up(tiny: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tiny))

@@ -23,6 +23,7 @@ from el4ner.serve.state import state_folder_of
 from tests.serve.conftest import Member, write
 from tests.serve.models import PUBLISHED, save_adapter
 
+pytestmark = pytest.mark.slow
 FAKE = str(Path(__file__).parent / "fake")
 ROOT = str(Path(__file__).parents[2])
 QWEN = PUBLISHED["Qwen3-0.6B"]
