@@ -8,6 +8,14 @@ from collections.abc import Callable
 from el4ner.errors import El4nerError
 
 OK, CANNOT, INTERRUPTED = 0, 2, 130
+_CONTROL = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in (
+        *range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A),
+        *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080),
+    )
+}  # fmt: skip
+"""What can steer a terminal or hide in it: controls, line ends, directions of writing, annotations, tags."""
 
 
 def run_command(name: str, work: Callable[[], int], *, interrupted: str = "interrupted") -> int:
@@ -36,6 +44,10 @@ def run_command(name: str, work: Callable[[], int], *, interrupted: str = "inter
 
 
 def _say(name: str, message: str, code: int) -> int:
-    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in message)
-    print(f"el4ner.{name}: {shown}", file=sys.stderr)
+    print("\n".join(map(visible, f"el4ner.{name}: {message}".split("\n"))), file=sys.stderr)
     return code
+
+
+def visible(text: str) -> str:
+    """The text with each character that could steer a terminal replaced by one visible character."""
+    return text.translate(_CONTROL)

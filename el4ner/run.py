@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from el4ner.commands import INTERRUPTED, OK, run_command
+from el4ner.commands import INTERRUPTED, OK, run_command, visible
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from el4ner.text.documents import Item
 
 SOME_FAILED, MAX_FAILURES = 1, 3
+SHOWN = 3
+"""Documents that are printed, in a terminal alone: what is redirected may end in a log."""
 EPILOG = """\
 exit codes: 0 all documents have their predictions; 1 some failed, or parts of some (each record says why);
 2 cannot begin or go on; 3 stopped by --max-failures; 130 interrupted. After 2, 3 and 130 the same command goes
@@ -69,7 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--limit", type=_count, metavar="N", help="only the first N documents")
     add("--max-failures", type=_count, metavar="N", help="stop once more than N documents have failed")
     add("--no-text", action="store_true", help="keep the text out of all outputs: offsets and types only")
-    add("--show", type=_count, default=3, metavar="N", help="print the first N documents with their entities (3)")
+    add(
+        "--show",
+        type=_count,
+        metavar="N",
+        help="print the first N documents with their entities (3; 0 where not in a terminal)",
+    )
     add("--quiet", action="store_true", help="no progress, no documents, no table")
     add(
         "--retry-failed",
@@ -97,7 +104,8 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
 
     config, job_options = _config(options), _job_options(options, words)
     console = Console(quiet=options.quiet)
-    showcase = ExamplePrinter(0 if options.no_text or options.quiet else options.show, config.type_names)
+    wanted = SHOWN * sys.stdout.isatty() if options.show is None else options.show
+    showcase = ExamplePrinter(0 if options.no_text or options.quiet else wanted, config.type_names)
     with _progress(options) as advance:
 
         def watch(item: "Item", prediction: "Prediction") -> None:
@@ -116,7 +124,7 @@ def _job(options: argparse.Namespace, words: list[str], build: "Build | None") -
 
 
 def _say(line: str) -> None:
-    print(f"el4ner.run: {line}", file=sys.stderr, flush=True)
+    print(f"el4ner.run: {visible(line)}", file=sys.stderr, flush=True)
 
 
 def _exit_code(run: dict[str, Any]) -> int:

@@ -122,6 +122,7 @@ def test_a_place_that_cannot_be_written_is_named(
         (InputError("no such label"), CANNOT, "el4ner.run: no such label\n"),
         (PermissionError(13, "Permission denied", "out/x"), CANNOT, "el4ner.run: out/x: Permission denied\n"),
         (OSError("secret words of a library"), CANNOT, "el4ner.run: a file: OSError\n"),
+        (InputError("\x1b]0;x\x07.txt: no\u202e\ntwo"), CANNOT, "el4ner.run: \ufffd]0;x\ufffd.txt: no\ufffd\ntwo\n"),
         (KeyboardInterrupt(), INTERRUPTED, "el4ner.run: interrupted\n"),
     ],
 )

@@ -8,13 +8,13 @@ from textwrap import wrap
 from typing import Any
 
 from el4ner.batch.prediction import STATUSES, Prediction
+from el4ner.commands import visible
 
 MAX_SURFACES = 20_000
 """Surfaces counted at once; beyond it the rarest are forgotten, so that counts of rare ones are lower bounds."""
 TOP_SURFACES = 10
 TOP_PROBLEMS = 15
 WIDTH = 80
-_CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F))}
 
 
 @dataclass(slots=True)
@@ -126,11 +126,6 @@ def outcome(run: Mapping[str, Any], predictions: Path) -> list[str]:
     if run["state"] in ("interrupted", "max-failures"):
         lines.append(f"stopped after {results['documents']:,} document(s); the same command goes on where the run was")
     return lines
-
-
-def visible(text: str) -> str:
-    """The text with each control character (colours, line ends, direction marks) replaced by one visible character."""
-    return text.translate(_CONTROL)
 
 
 def _section(title: str, rows: list[tuple[str, int]]) -> list[str]:

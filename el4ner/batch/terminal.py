@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from el4ner.batch.prediction import STATUSES, Prediction
-from el4ner.batch.report import calls_and_tokens, visible
+from el4ner.batch.report import calls_and_tokens
+from el4ner.commands import visible
 from el4ner.text.language import detect
 from el4ner.vote.entities import VotedEntity
 
@@ -69,7 +70,7 @@ class ExamplePrinter:
         for text, prediction in self._kept:
             console.rule(Text(visible(prediction.id)), align="left")
             if prediction.reason is not None:
-                console.print(Text(f"{prediction.status}: {prediction.reason}"), soft_wrap=True)
+                console.print(Text(visible(f"{prediction.status}: {prediction.reason}")), soft_wrap=True)
             shown = text[:MAX_CHARS]
             inside = [entity for entity in prediction.entities if entity.end <= len(shown)]
             console.print(highlight(shown, inside, self._types, colour=colour), soft_wrap=True)

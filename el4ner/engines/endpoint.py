@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from el4ner.engines.allowed_hosts import is_loopback
 from el4ner.engines.circuit_breaker import WAIT_S, CircuitBreaker
 from el4ner.errors import ContextOverflowError, El4nerError, MemberError
 
@@ -104,7 +105,8 @@ class Failure:
 class Endpoint:
     """The HTTP side of a member.
 
-    It follows no redirect and takes no proxy from the environment: documents go to the checked host and nowhere else.
+    It follows no redirect, and takes neither proxy nor ``.netrc`` from the environment: documents go to the checked host and
+    nowhere else.
 
     Args:
         member: name for errors.
@@ -134,8 +136,7 @@ class Endpoint:
             timeout=None,
             follow_redirects=False,
             trust_env=False,
-            verify=_trusted_certificates(),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=concurrency),
+            transport=_transport(url, concurrency),
         )
 
     async def post(self, path: str, body: Any, read: Callable[[Any], ResultT]) -> tuple[ResultT, float]:
@@ -272,6 +273,18 @@ class _Reply:
     def text(self) -> str:
         """The body for looking at, whatever charset it states."""
         return self.body.decode(errors="replace")
+
+
+def _transport(url: str, concurrency: int) -> httpx.AsyncHTTPTransport:
+    """Connections to a server; those to this machine begin at its loopback address, so that none can leave it, whatever
+    ``localhost`` is said to be.
+    """
+    host = httpx.URL(url).host
+    source = ("::1" if ":" in host else "127.0.0.1") if is_loopback(host) else None
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=concurrency)
+    return httpx.AsyncHTTPTransport(
+        verify=_trusted_certificates(), trust_env=False, limits=limits, local_address=source
+    )
 
 
 @cache

@@ -230,7 +230,8 @@ def _in_folder(folder: Path, report: bool) -> Iterator[Source]:
         for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(here, name)
             if path.suffix.lower() not in SUFFIXES:
-                skipped.append(path.relative_to(folder).as_posix())
+                name = path.relative_to(folder).as_posix()
+                skipped.append(name if holds_one_line(name) else ascii(name))
                 continue
             found = True
             yield Source(path, path.relative_to(folder).with_suffix("").as_posix())

@@ -85,3 +85,11 @@ def test_surfaces_are_counted_in_bounded_memory():
     assert tally.forgot
     assert tally.top_surfaces("PER")[0] == ("Anna", MAX_SURFACES + 10)
     assert tally.types["PER"] == 2 * (MAX_SURFACES + 10)
+
+
+@pytest.mark.parametrize(
+    "sign", ["\x1b", "\x9b", "\u061c", "\u200f", "\u2028", "\u2029", "\u202e", "\u2066", "\u2069", "\U000e0041"]
+)
+def test_what_steers_a_terminal_is_replaced_wherever_it_stands(sign):
+    assert visible(f"a{sign}b") == "a\N{REPLACEMENT CHARACTER}b"
+    assert sign not in highlight(f"a{sign}b", [], TYPES, colour=False).plain
