@@ -13,8 +13,8 @@ from rich.text import Text
 from el4ner.batch.inputs import check_readable, read_input
 from el4ner.batch.job import Build, Say, compare
 from el4ner.batch.journal import PREDICTIONS, count_records
-from el4ner.batch.report import visible
 from el4ner.batch.resume import JobOptions, check_previous
+from el4ner.commands import visible
 from el4ner.config import Config, MemberConfig
 from el4ner.engines.build import check_engines
 from el4ner.engines.meter import Meter
