@@ -78,11 +78,13 @@ class Recogniser(ABC):
             asked with them, and before only where no other recogniser gives the spans to choose them by.
         choose_demonstrations: how its demonstrations are chosen; None: it takes none. Members with the same function share them.
         lookup: mentions of so many of the most similar pool sentences count as its own.
+        templates: version and hash of the templates of its prompts; None: it has none.
     """
 
     pre_extracts = True
     choose_demonstrations: Chooser | None = None
     lookup = 0
+    templates: str | None = None
 
     def __init__(self, settings: MemberConfig) -> None:
         self.name = settings.name
@@ -111,11 +113,6 @@ class Recogniser(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Hash of all that changes its answers, but for the prompts."""
-
-    @property
-    def templates(self) -> str | None:
-        """Version and hash of the templates of its prompts; None: it takes none."""
-        return None
 
     @abstractmethod
     async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:

@@ -34,11 +34,6 @@ def balanced_sentences(
 class MrcRecogniser(LanguageModelRecogniser):
     """A reader that answers questions about types.
 
-    Args:
-        engine: what answers.
-        settings: the member's section of the configuration.
-        config: the ensemble's configuration.
-
     Raises:
         ConfigError: there are no questions of its style.
     """
@@ -50,12 +45,8 @@ class MrcRecogniser(LanguageModelRecogniser):
         self.choose_demonstrations = None if config.mrc.k == 0 else balanced_sentences
         self.lookup = config.mrc.lookup
         self.questions = Questions.of(settings.prompt_style, config)
+        self.templates = self.questions.identity
         self._located = marked_places(config)
-
-    @property
-    def templates(self) -> str:
-        """Version and hash of the questions."""
-        return self.questions.identity
 
     async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
         """What it answers to the questions; None where no answer could be read."""

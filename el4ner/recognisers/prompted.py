@@ -26,11 +26,6 @@ LONGEST_LABEL = 16
 class PromptedRecogniser(LanguageModelRecogniser, Judge):
     """Its proposals have no types; it is asked for the type of every candidate.
 
-    Args:
-        engine: what answers.
-        settings: the member's section of the configuration.
-        config: the ensemble's configuration.
-
     Raises:
         ConfigError: there are no prompts of its style.
     """
@@ -38,12 +33,8 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
     def __init__(self, engine: Engine, settings: MemberConfig, config: Config) -> None:
         super().__init__(engine, settings, config)
         self.prompts = Prompts.of(settings.prompt_style, config)
+        self.templates = self.prompts.identity
         self.answer_format = answer_format(settings.answer_format)
-
-    @property
-    def templates(self) -> str:
-        """Version and hash of the prompts."""
-        return self.prompts.identity
 
     async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
         """Spans without types."""

@@ -20,11 +20,6 @@ STAGE = "mark"
 class SinglePassRecogniser(LanguageModelRecogniser, Rescorer):
     """A model that copies the text with typed marks.
 
-    Args:
-        engine: what answers.
-        settings: the member's section of the configuration.
-        config: the ensemble's configuration.
-
     Raises:
         ConfigError: there are no prompts of its style.
     """
@@ -32,12 +27,8 @@ class SinglePassRecogniser(LanguageModelRecogniser, Rescorer):
     def __init__(self, engine: Engine, settings: MemberConfig, config: Config) -> None:
         super().__init__(engine, settings, config)
         self.marking = Marking.of(settings.prompt_style, config)
+        self.templates = self.marking.identity
         self._located = marked_places(config)
-
-    @property
-    def templates(self) -> str:
-        """Version and hash of the prompts."""
-        return self.marking.identity
 
     async def propose(self, context: WindowContext, demonstrations: Sequence[Document]) -> Proposal | None:
         """The mentions that it marks, with their types."""
