@@ -27,6 +27,8 @@ MIN_COPIED = 0.5
 MIN_COPIED_UNMARKED = 0.8
 """The same for an answer without marks: talk about a text repeats much of it, and must not count as "no entity"."""
 _TYPED_MARK = re.compile(r"\[\[([^\[\]]*)\|([^\[\]|]*)\]\]")
+MAX_GROWTH, MAX_TALK = 4, 2000
+"""An answer of more characters than so many times the text, and so many more for talk, is no copy; aligning takes their product."""
 _PIECE = re.compile(r"\[+|\]+|[^\[\]]+")
 
 
@@ -137,6 +139,8 @@ def _located(body: str, closed: Sequence[tuple[int, int]], text: str) -> list[tu
         return [(order[at], surface, span) for at, surface, span in _exact(body, marked, text)]
     folded_text, text_index = _fold(text)
     folded_body, body_index = _fold(body)
+    if len(folded_body) > MAX_GROWTH * len(folded_text) + MAX_TALK:
+        raise ParseError("the answer is many times as long as the text; a copy was asked for")
     mapping = _align(folded_body, folded_text)
     copied = sum(position is not None for position in mapping)
     if copied < (MIN_COPIED if marked else MIN_COPIED_UNMARKED) * len(folded_text):

@@ -351,6 +351,15 @@ def test_an_endless_answer_is_refused(fmt):
         fmt.read("[[London]] " * 100_000, TEXT)
 
 
+def test_a_copy_that_goes_on_for_ever_is_refused_before_it_is_aligned():
+    began = time.process_time()
+    with pytest.raises(ParseError, match="many times as long"):
+        INLINE.read("[[Ada]] x " * 4_000, TEXT)
+    assert time.process_time() - began < 5
+    talk = "I marked the places that I found. " * 40
+    assert [m.surface for m in INLINE.read(f"{talk}\n{TEXT.replace('London', '[[London]]')}", TEXT)] == ["London"]
+
+
 GARBAGE = [
     "",
     " \n",
