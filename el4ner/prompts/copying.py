@@ -28,7 +28,7 @@ MIN_COPIED_UNMARKED = 0.8
 """The same for an answer without marks: talk about a text repeats much of it, and must not count as "no entity"."""
 _TYPED_MARK = re.compile(r"\[\[([^\[\]]*)\|([^\[\]|]*)\]\]")
 MAX_GROWTH, MAX_TALK = 4, 2000
-"""An answer of more characters than so many times the text, and so many more for talk, is no copy; aligning takes their product."""
+"""A longer answer than so many times the text, and so many characters of talk, is no copy; aligning takes their product."""
 _PIECE = re.compile(r"\[+|\]+|[^\[\]]+")
 
 
