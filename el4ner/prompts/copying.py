@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from el4ner.errors import ParseError
-from el4ner.text.spans import Span
+from el4ner.text.spans import Span, uncrossed
 
 OPEN, CLOSE = "[[", "]]"
 TYPED = "|"
@@ -38,13 +38,13 @@ def escape_marks(text: str) -> str:
 
 
 def write_copy(text: str, spans: Sequence[Span]) -> str:
-    """``text`` with marks around the spans; nested spans nest their marks.
+    """``text`` with marks around the spans; nested spans nest their marks, and of two that cross the longer one is marked.
 
     Raises:
         AlignmentError: a span does not lie in the text.
     """
     events: list[tuple[int, int, int, str]] = []
-    for span in set(spans):
+    for span in uncrossed(spans):
         span.surface(text)
         events.append((span.start, 1, -span.end, OPEN))
         events.append((span.end, 0, -span.start, CLOSE))

@@ -65,6 +65,14 @@ def test_inline_offsets_survive_another_case_and_other_white_space(case: tuple[s
         assert sorted(mention.span for mention in INLINE.read(answer, text) if mention.span) == spans
 
 
+def test_of_spans_that_cross_the_longer_one_is_marked():
+    """Marks of both would say that the whole and what they share are mentions."""
+    text = "New York Times Square"
+    answer = INLINE.write(text, [Span(0, 14), Span(9, 21), Span(0, 8)])
+    assert answer == "[[[[New York]] Times]] Square"
+    assert {mention.span for mention in INLINE.read(answer, text)} == {Span(0, 14), Span(0, 8)}
+
+
 def surfaces_of(text: str, spans: list[Span]) -> list[str]:
     return list(dict.fromkeys(span.surface(text) for span in spans))
 
