@@ -80,6 +80,12 @@ def test_all_problems_are_reported_at_once():
     assert places == {"members.0.modle", "windows.max_columns", "windows.overlap", "verify.mode", "seed", "members.1"}
 
 
+def test_more_labels_than_any_prompt_can_hold_are_refused():
+    data = changed("seed", 13)
+    data["labels"] = [{"name": f"L{n}", "words": {"en": f"w{n}", "zh": f"词{n}"}} for n in range(1001)]
+    assert problems(data) == ["labels: Tuple should have at most 1000 items after validation, not 1001"]
+
+
 def test_problems_between_sections_are_one_a_line():
     data = changed("verify.member", "c")
     data["extract"] = {"min_members": 3, "pre_extract": False, "few_shot": False}

@@ -28,11 +28,11 @@ class Config(Section):
     language: Literal["auto", "en", "zh"] = Field(
         default="auto", description="Language of the documents; auto: by script, per window."
     )
-    labels: tuple[LabelConfig, ...] = Field(min_length=1, description="The entity types.")
+    labels: tuple[LabelConfig, ...] = Field(min_length=1, max_length=1000, description="The entity types.")
     none_words: dict[Language, Word] = Field(
         default={"en": "none", "zh": "无"}, description="What the models call a candidate that is no entity."
     )
-    members: tuple[MemberConfig, ...] = Field(min_length=1, description="The language models.")
+    members: tuple[MemberConfig, ...] = Field(min_length=1, max_length=100, description="The language models.")
     pool: PoolConfig = PoolConfig()
     embedder: EmbedderConfig = EmbedderConfig()
     demonstrations: DemonstrationConfig = DemonstrationConfig()

@@ -11,6 +11,7 @@ from pathlib import Path
 from el4ner.errors import ConfigError, InputError
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
+from el4ner.text.spans import Span, uncrossed
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,11 @@ def unique_texts(documents: Iterable[Document]) -> list[Document]:
             kept.setdefault(key, document)
         else:
             blank += 1
+    crossed = sum(len(uncrossed(spans)) < len(spans) for spans in map(_spans, kept.values()))
+    if crossed:
+        logger.warning(
+            "pool: %d sentence(s) have entities that cross; marked copies of them show the longer one", crossed
+        )
     if blank:
         logger.warning("pool: %d sentence(s) without a character are left out", blank)
     if seen > len(kept):
@@ -77,6 +83,10 @@ def pool_hash(pool: Sequence[Document]) -> str:
         entities = [[entity.start, entity.end, entity.type] for entity in document.entities or ()]
         digest.update(json.dumps([document.id, document.text, entities]).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _spans(document: Document) -> set[Span]:
+    return {entity.span for entity in document.entities or ()}
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

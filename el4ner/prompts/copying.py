@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from el4ner.errors import ParseError
-from el4ner.text.spans import Span
+from el4ner.text.spans import Span, uncrossed
 
 OPEN, CLOSE = "[[", "]]"
 TYPED = "|"
@@ -27,6 +27,8 @@ MIN_COPIED = 0.5
 MIN_COPIED_UNMARKED = 0.8
 """The same for an answer without marks: talk about a text repeats much of it, and must not count as "no entity"."""
 _TYPED_MARK = re.compile(r"\[\[([^\[\]]*)\|([^\[\]|]*)\]\]")
+MAX_GROWTH, MAX_TALK = 4, 2000
+"""A longer answer than so many times the text, and so many characters of talk, is no copy; aligning takes their product."""
 _PIECE = re.compile(r"\[+|\]+|[^\[\]]+")
 
 
@@ -36,13 +38,13 @@ def escape_marks(text: str) -> str:
 
 
 def write_copy(text: str, spans: Sequence[Span]) -> str:
-    """``text`` with marks around the spans; nested spans nest their marks.
+    """``text`` with marks around the spans; nested spans nest their marks, and of two that cross the longer one is marked.
 
     Raises:
         AlignmentError: a span does not lie in the text.
     """
     events: list[tuple[int, int, int, str]] = []
-    for span in set(spans):
+    for span in uncrossed(spans):
         span.surface(text)
         events.append((span.start, 1, -span.end, OPEN))
         events.append((span.end, 0, -span.start, CLOSE))
@@ -137,6 +139,8 @@ def _located(body: str, closed: Sequence[tuple[int, int]], text: str) -> list[tu
         return [(order[at], surface, span) for at, surface, span in _exact(body, marked, text)]
     folded_text, text_index = _fold(text)
     folded_body, body_index = _fold(body)
+    if len(folded_body) > MAX_GROWTH * len(folded_text) + MAX_TALK:
+        raise ParseError("the answer is many times as long as the text; a copy was asked for")
     mapping = _align(folded_body, folded_text)
     copied = sum(position is not None for position in mapping)
     if copied < (MIN_COPIED if marked else MIN_COPIED_UNMARKED) * len(folded_text):

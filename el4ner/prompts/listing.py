@@ -87,7 +87,7 @@ def read_lines(answer: str, text: str, words: Sequence[str], nothing: Collection
         nothing: see :func:`read_mentions`.
 
     Raises:
-        ParseError: the answer is empty, cut in the middle of thinking, or names no type.
+        ParseError: the answer is empty, cut in the middle of thinking, or names no type, or mentions before the first one.
     """
     body = clean(answer)
     if _is_nothing(body, nothing):
@@ -95,6 +95,8 @@ def read_lines(answer: str, text: str, words: Sequence[str], nothing: Collection
     heads = list(_heads(words).finditer(body))
     if not heads:
         raise ParseError("the answer has no line that begins with a type; one line a type was asked for")
+    if any(stands(line, text) for line in body[: heads[0].start()].splitlines() if line.strip(_BETWEEN)):
+        raise ParseError("the answer names mentions before its first type; one line a type was asked for")
     by_letters = {_letters(word): word for word in words}
     ends = [head.start() for head in heads[1:]] + [len(body)]
     listed: dict[str, list[str]] = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from el4ner.config import Config
 from el4ner.errors import ConfigError, El4nerError, InputError
@@ -89,7 +89,8 @@ class StateFolder:
         temporary = self.path / "state.json.new"
         temporary.unlink(missing_ok=True)
         with open_private(temporary, os.O_EXCL) as file:
-            file.write(json.dumps(asdict(state), indent=1).encode())
+            content = asdict(state)
+            file.write(json.dumps(content | {"digest": _digest(content)}, indent=1).encode())
         temporary.replace(self.path / "state.json")
 
     def read(self) -> State | None:
@@ -101,11 +102,13 @@ class StateFolder:
         path = self.path / "state.json"
         try:
             data = load_json(path)
+            if data.pop("digest", None) not in (None, _digest(data)):
+                raise ValueError("changed")
             servers = [ServerState(**{**item, "process": _identity(item["process"])}) for item in data["servers"]]
             return State(data["configuration"], data["wanted"], Identity(**data["supervisor"]), servers)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{path} is damaged ({type(error).__name__}); end its servers by hand, then remove it"
             ) from None
@@ -135,6 +138,11 @@ class StateFolder:
 
 class AlreadyRunningError(El4nerError):
     """A supervisor holds the folder."""
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Of a state: with a changed number, other processes than the servers would be ended."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def open_private(path: Path, flags: int) -> BinaryIO:

@@ -72,3 +72,12 @@ def is_nested(spans: Iterable[Span]) -> bool:
             return True
         reach = max(reach, span.end)
     return False
+
+
+def uncrossed(spans: Iterable[Span]) -> list[Span]:
+    """The spans without those that cross a longer one, or an earlier one of the same length; marks cannot say both."""
+    kept: list[Span] = []
+    for span in sorted(set(spans), key=lambda span: (span.start - span.end, span.start)):
+        if not any(crosses(span, other) for other in kept):
+            kept.append(span)
+    return kept

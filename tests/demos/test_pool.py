@@ -6,6 +6,8 @@ import pytest
 
 from el4ner.demos.pool import check_pool_labels, pool_hash, read_pool, unique_texts
 from el4ner.errors import ConfigError, InputError
+from el4ner.text.documents import Document
+from el4ner.text.spans import Entity
 
 from .conftest import document
 
@@ -48,6 +50,13 @@ def test_a_sentence_without_a_character_is_left_out_and_counted(pool, tmp_path, 
     (tmp_path / name).write_text(rows[name])
     assert [document.text.rstrip(".") for document in read_pool(tmp_path / name)] == ["Cy slept"]
     assert "1 sentence(s) without a character" in caplog.text
+
+
+def test_entities_that_cross_are_counted(pool, caplog):
+    text = "New York Times Square"
+    crossed = Document("c", text, (Entity(0, 14, "ORG"), Entity(9, 21, "LOC")))
+    assert crossed in unique_texts([*pool, crossed])
+    assert "1 sentence(s) have entities that cross" in caplog.text and "Times" not in caplog.text
 
 
 def test_empty_pool_is_refused(tmp_path):

@@ -65,6 +65,14 @@ def test_inline_offsets_survive_another_case_and_other_white_space(case: tuple[s
         assert sorted(mention.span for mention in INLINE.read(answer, text) if mention.span) == spans
 
 
+def test_of_spans_that_cross_the_longer_one_is_marked():
+    """Marks of both would say that the whole and what they share are mentions."""
+    text = "New York Times Square"
+    answer = INLINE.write(text, [Span(0, 14), Span(9, 21), Span(0, 8)])
+    assert answer == "[[[[New York]] Times]] Square"
+    assert {mention.span for mention in INLINE.read(answer, text)} == {Span(0, 14), Span(0, 8)}
+
+
 def surfaces_of(text: str, spans: list[Span]) -> list[str]:
     return list(dict.fromkeys(span.surface(text) for span in spans))
 
@@ -349,6 +357,15 @@ def test_long_answers_take_time_in_proportion(fmt, unit: str):
 def test_an_endless_answer_is_refused(fmt):
     with pytest.raises(ParseError):
         fmt.read("[[London]] " * 100_000, TEXT)
+
+
+def test_a_copy_that_goes_on_for_ever_is_refused_before_it_is_aligned():
+    began = time.process_time()
+    with pytest.raises(ParseError, match="many times as long"):
+        INLINE.read("[[Ada]] x " * 4_000, TEXT)
+    assert time.process_time() - began < 5
+    talk = "I marked the places that I found. " * 40
+    assert [m.surface for m in INLINE.read(f"{talk}\n{TEXT.replace('London', '[[London]]')}", TEXT)] == ["London"]
 
 
 GARBAGE = [

@@ -155,6 +155,12 @@ def test_spaces_that_a_tokenizer_puts_between_characters_do_not_matter():
     assert read_lines("人 名 ： 张 三 机 构 ： 海 风 公 司", ZH, WORDS) == {"人名": ["张 三"], "机构": ["海 风 公 司"]}
 
 
+def test_mentions_before_the_first_type_are_not_lost():
+    with pytest.raises(ParseError, match="before its first type"):
+        read_lines("Ada Lovelace\nperson: Okoro", TEXT, WORDS)
+    assert read_lines("Here is what I found:\n- person: Okoro", TEXT, WORDS) == {"person": ["Okoro"]}
+
+
 def test_a_list_without_types_is_no_answer_about_several():
     with pytest.raises(ParseError, match="one line a type"):
         read_lines("Ada Lovelace; Okoro", TEXT, WORDS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from el4ner.errors import ConfigError
+from el4ner.errors import ConfigError, InputError
 from el4ner.serve.launch import Launch, start_process
 from el4ner.serve.processes import identify
 from el4ner.serve.state import State, StateFolder, open_private
@@ -37,6 +37,21 @@ def test_a_folder_and_files_that_exist_are_closed_to_others(tmp_path: Path):
     assert [mode(path) for path in (folder.path, folder.path / "state.json", log)] == [0o700, 0o600, 0o600]
     assert log.read_text() == "old\nnew\n"
     assert folder.read() == state()
+
+
+@pytest.mark.parametrize("place", range(40, 400, 37))
+def test_a_state_with_one_changed_digit_is_damaged(tmp_path: Path, place: int):
+    """Its numbers say which processes are ended."""
+    folder = StateFolder(tmp_path / "state")
+    folder.make()
+    folder.write(state())
+    path = folder.path / "state.json"
+    content = path.read_text()
+    digits = [at for at, character in enumerate(content) if character.isdigit()]
+    at = digits[place % len(digits)]
+    path.write_text(content[:at] + str((int(content[at]) + 1) % 10) + content[at + 1 :])
+    with pytest.raises(InputError, match="is damaged"):
+        folder.read()
 
 
 def test_a_link_is_not_written_through(tmp_path: Path):
