@@ -111,6 +111,7 @@ def words(data: Path, recipe: Path, base: Base, tmp_path: Path, monkeypatch: pyt
     return lambda *more: [*always, "--samples", "50", *more]
 
 
+@pytest.mark.slow
 def test_the_arms_run_are_kept_and_are_tabulated(
     words: Words, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ):

@@ -28,6 +28,7 @@ def report(words, capsys):
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_report_without_members_equals_the_first_print(tmp_path, capsys):
     words = write_experiment(tmp_path)
     assert run(words) == 0
@@ -37,6 +38,7 @@ def test_the_report_without_members_equals_the_first_print(tmp_path, capsys):
     assert "not begun" not in first and "not finished" not in first
 
 
+@pytest.mark.slow
 def test_recordings_without_text_report_the_same_beside_the_data(tmp_path, capsys):
     words = write_experiment(tmp_path)
     assert run(words) == 0
@@ -49,6 +51,7 @@ def test_recordings_without_text_report_the_same_beside_the_data(tmp_path, capsy
     assert capsys.readouterr().out == first
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_twice_and_votes_ask_nothing_new(finished, capsys):
     asked = []
     assert run(finished, asked) == 0
@@ -62,6 +65,7 @@ def test_nothing_is_asked_twice_and_votes_ask_nothing_new(finished, capsys):
         assert all(spent["requests"] for spent in mark["members"].values())
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_like_the_run_that_was_not(finished, tmp_path):
     words = write_experiment(tmp_path)
     codes = []

@@ -78,7 +78,9 @@ def test_a_torn_line_is_refused(tmp_path):
 def test_missing_files_and_unknown_suffixes(tmp_path):
     with pytest.raises(InputError, match="cannot read predictions"):
         read_predictions(tmp_path / "none.jsonl", GOLD)
-    with pytest.raises(InputError, match="unknown suffix"):
+    with pytest.raises(
+        InputError, match=r"unknown suffix; rename the file to one of \.bio, \.bmes, \.conll, \.iob2, \.jsonl"
+    ):
         read_predictions(tmp_path / "p.csv", GOLD)
 
 
@@ -111,7 +113,7 @@ def test_columns_of_other_sentences_are_refused(tmp_path):
     with pytest.raises(InputError, match="2 sentences, gold 3 documents"):
         read_predictions(path, GOLD)
     path.write_text(COLUMNS + "Something O\nelse O\n", encoding="utf-8")
-    with pytest.raises(InputError, match="not gold's document '7'") as caught:
+    with pytest.raises(InputError, match=r"p\.conll: sentence '.*' is not gold's document '7'") as caught:
         read_predictions(path, GOLD)
     assert SECRET not in str(caught.value)
 

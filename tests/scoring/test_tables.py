@@ -4,6 +4,7 @@ Written anew by ``EL4NER_GOLDEN=1 pytest tests/scoring/test_tables.py``; read th
 """
 
 import io
+import itertools
 import json
 import os
 from pathlib import Path
@@ -113,3 +114,14 @@ def test_the_report_as_json(files):
     gold, one, two = files
     content = as_dict(score_files([gold], [one, two], samples=200))
     check("two.json", json.dumps(content | {"el4ner": "VERSION"}, indent=1) + "\n")
+
+
+def test_long_names_of_many_systems_are_folded(files):
+    gold, one, two = files
+    names = [f"a-system-with-a-name-of-40-characters-{n:02}" for n in range(5)]
+    text = shown(score_files([gold], [one, two, one, two, one], names, samples=2))
+    lines = text.splitlines()
+    first = lines.index("F1 by type (%)") + 1
+    header = itertools.takewhile(lambda line: not line.startswith("─"), lines[first:])
+    rows = [[word for word in line.split() if word != "Gold"] for line in header]
+    assert ["".join(parts) for parts in zip(*rows, strict=True)] == names and max(map(len, lines)) <= 80

@@ -12,10 +12,10 @@ from el4ner.text.files import Line, Source, check_size, decode, find_sources, ho
 
 
 def test_lines_are_numbered_from_one_without_their_ends() -> None:
-    stream = [b"\xef\xbb\xbfMara\r\n", b"\xef\xbb\xbfx\n", b"  y "]
+    stream = io.BytesIO(b"\xef\xbb\xbfMara\r\n\xef\xbb\xbfx\n  y ")
     assert list(numbered_lines(stream, "f")) == [(1, "Mara"), (2, "\ufeffx"), (3, "  y ")]
     with pytest.raises(InputError, match="f, line 2, byte 3: not UTF-8"):
-        list(numbered_lines([b"a\n", b"ab\xff\n"], "f"))
+        list(numbered_lines(io.BytesIO(b"a\nab\xff\n"), "f"))
 
 
 def test_a_line_that_is_too_long_is_cut_and_the_next_ones_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,12 @@ def test_two_stage_pools_types_and_takes_the_first_of_equal_ones():
     assert elect_all(counts, "plurality").tolist() == [-1]
 
 
+@pytest.mark.parametrize(("nones", "winner"), [(0, 2), (1, 2), (2, -1)])
+def test_two_stage_takes_an_entity_by_half_of_the_votes(nones: int, winner: int):
+    votes = {"a": Vote("PER")} | {f"n{number}": Vote(None) for number in range(nones)}
+    assert elect_all(count_votes([votes], TYPES), "two-stage").tolist() == [winner]
+
+
 def test_a_tie_of_the_most_votes_is_settled_as_asked():
     counts = count_votes([{"a": Vote("PER"), "b": Vote("LOC")}], TYPES)
     for tie, winner in (("none", -1), ("order", 0), ("probability", 0)):
