@@ -44,6 +44,7 @@ COMMANDS: dict[str, Make] = {
         "--json",
         str(out),
     ],
+    "mask": lambda read, data, out: [str(data), "--entities", str(read), "--output", str(out)],
     "combine": lambda read, data, out: [f"a={read}", f"b={data}", "--output", str(out)],
 }
 CONFIGURED = ("run", "index", "train", "serve")

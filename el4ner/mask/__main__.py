@@ -43,6 +43,8 @@ def _mask(options: argparse.Namespace) -> int:
     from el4ner.mask.pseudonyms import Pseudonyms, tag
     from el4ner.scoring.predictions import read_gold
 
+    if options.config is None and options.entities is None:
+        raise InputError("say who finds the entities: --config, or --entities with a run's predictions.jsonl")
     inputs, key = _inputs(options), _key(options)
     types = frozenset(options.types) if options.types else None
     rules = Rules(types, frozenset(options.name_types), options.everywhere, options.review_below)
@@ -54,9 +56,9 @@ def _mask(options: argparse.Namespace) -> int:
         bracketed = f"[{tags[type_]}]" if type_ in tags else tag(type_)
         return pseudonyms(surface, bracketed) if pseudonyms else bracketed
 
-    entities = Entities(options.entities or _found(options, inputs))
-    masker = Masker(entities, rules, replacement, corpus_surfaces(inputs, entities, rules), audit)
     with Writer(options.output) as writer:
+        entities = Entities(options.entities or _found(options, inputs))
+        masker = Masker(entities, rules, replacement, corpus_surfaces(inputs, entities, rules), audit)
         masker.run(inputs, writer)
         if pseudonyms:
             pseudonyms.save()  # before anything leaves that only it can undo
@@ -71,8 +73,6 @@ def _found(options: argparse.Namespace, inputs: "Inputs") -> Path:
     import el4ner
     from el4ner.mask.job import PRIVATE, make_folder, write_entities
 
-    if options.config is None:
-        raise InputError("say who finds the entities: --config, or --entities with a run's predictions.jsonl")
     folder: Path = options.output / PRIVATE
     make_folder(folder)
     with el4ner.load(options.config) as annotator:

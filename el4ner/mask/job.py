@@ -18,7 +18,7 @@ from el4ner.mask.audit import Audit
 from el4ner.mask.inputs import Inputs, Unit
 from el4ner.mask.places import Place, Surfaces, joined, parts
 from el4ner.text.documents import Document
-from el4ner.text.files import TEXT_SUFFIXES
+from el4ner.text.files import TEXT_SUFFIXES, decode
 from el4ner.vote.entities import VotedEntity
 
 PRIVATE = "private"
@@ -59,7 +59,8 @@ class Entities:
         self._stream = path.open("rb")
         while line := self._stream.readline():
             offset = self._stream.tell() - len(line)
-            identity = parse_line(line, f"{path}, byte {offset + 1}").id
+            where = f"{path}, byte {offset + 1}"
+            identity = parse_line(decode(line, where).encode(), where).id
             if self._offsets.setdefault(identity, offset) != offset:
                 raise InputError(f"{path}: document {identity!r} has two records; keep one")
 
@@ -104,7 +105,8 @@ def corpus_surfaces(inputs: Inputs, entities: Entities, rules: Rules) -> dict[st
                 found = entities.of(document, rules.types)
             except (InputError, AlignmentError):
                 continue  # it will be withheld
-            types = _types(document.text, found) | types
+            for surface, kind in _types(document.text, found).items():
+                types.setdefault(surface, kind)
     return types
 
 

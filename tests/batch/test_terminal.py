@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from el4ner.batch.prediction import Prediction
-from el4ner.batch.report import MAX_SURFACES, Tally, visible
+from el4ner.batch.report import MAX_SURFACES, Tally
 from el4ner.batch.terminal import MAX_CHARS, ExamplePrinter, highlight
+from el4ner.commands import visible
 from el4ner.vote.entities import VotedEntity
 
 TYPES = ("PER", "LOC")
