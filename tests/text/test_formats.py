@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from el4ner.errors import InputError
-from el4ner.text.documents import Document
+from el4ner.text.documents import Document, Unreadable, digest
 from el4ner.text.files import Line
-from el4ner.text.formats import count_documents, read_documents, read_labelled
+from el4ner.text.formats import count_documents, read_documents, read_items, read_labelled
 from el4ner.text.jsonl import parse_jsonl
 from el4ner.text.spans import Entity
 
@@ -232,3 +232,18 @@ def test_json_lines_may_end_as_on_an_old_mac(tmp_path: Path) -> None:
     path = write(tmp_path / "mac.jsonl", b'{"id": "a", "text": "x"}\r{"id": "b", "text": "y\\r"}\r')
     assert read(path) == [Document("a", "x"), Document("b", "y\r")]
     assert count_documents([path]) == 2
+
+
+def test_what_cannot_be_read_stands_in_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.jsonl", '{"id": 1, "text": "x"}\nbroken\n{"id": 1, "text": "y"}\n')
+    empty = write(tmp_path / "b.jsonl", "")
+    first, second, third = read_items([path, empty])
+    assert first == Document("1", "x")
+    assert isinstance(second, Unreadable) and isinstance(third, Unreadable)
+    assert (second.id, second.place, second.digest) == ("a:2", f"{path}, line 2", digest(b"broken"))
+    assert "not a JSON object" in second.reason
+    assert (third.id, third.place, third.digest) == ("1 (2)", f"{path}, line 3", digest(b"y"))
+    assert "the id '1' stands twice" in third.reason
+    assert caplog.messages == [f"{empty}: holds no document"]
+    caplog.clear()
+    assert len(list(read_items([path, empty], report=False))) == 3 and not caplog.messages

@@ -146,6 +146,7 @@ def test_full_stops_that_end_no_sentence(text: str) -> None:
         ["Title\r\n", "Body text here\r\n\r\n", "More"],
         ["他说：“你好。”", "然后走了！", "我们……", "不知道；", "版本v2.0很好。", "（完。）", "结束"],
         ["“真的吗？」", "是的!", "好。 ", "A"],
+        ["He paid.\n", "then he left"],
     ],
 )
 def test_sentences(parts: list[str]) -> None:
