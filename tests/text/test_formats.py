@@ -14,7 +14,7 @@ from el4ner.errors import InputError
 from el4ner.text.documents import Document, Unreadable, digest
 from el4ner.text.files import Line
 from el4ner.text.formats import count_documents, read_documents, read_items, read_labelled
-from el4ner.text.jsonl import parse_jsonl
+from el4ner.text.jsonl import parse_document, parse_jsonl
 from el4ner.text.spans import Entity
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -247,3 +247,17 @@ def test_what_cannot_be_read_stands_in_its_place(tmp_path: Path, caplog: pytest.
     assert caplog.messages == [f"{empty}: holds no document"]
     caplog.clear()
     assert len(list(read_items([path, empty], report=False))) == 3 and not caplog.messages
+
+
+def test_a_single_line_is_a_document() -> None:
+    assert parse_document('{"text": "x"}', "0", "texts, line 1") == Document("0", "x")
+    for line, said in (('{"id": true, "text": "x"}', '"id" must'), ('{"id": 1}', '"text" must'), ("[]", "not a JSON")):
+        with pytest.raises(InputError, match=f"^texts, line 1: {said}"):
+            parse_document(line, "0", "texts, line 1")
+
+
+def test_a_column_line_that_is_no_utf8_takes_its_sentence_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.conll", b"a O\n\n\xff O\n\nb O\n")
+    first, second, third = read_items([path])
+    assert (first.id, second.id, third.id) == ("a:1", "a:2", "a:3")
+    assert isinstance(second, Unreadable) and second.place == f"{path}, line 3"
