@@ -147,7 +147,7 @@ def count_records(path: Path) -> int:
 
 def _open(folder: Path, path: Path) -> int:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
         if error.errno in FULL:

@@ -77,7 +77,8 @@ def test_only_the_documented_outputs_hold_text(name: str, tmp_path: Path):
     allowed = {"in.jsonl", "out/predictions.jsonl", "out/report.txt", "out/cache.jsonl"}
     assert "in.jsonl" in holders(tmp_path) <= allowed
     assert len((tmp_path / "out" / "predictions.jsonl").read_bytes().splitlines()) == 3
-    for path in (tmp_path / "out").rglob("*"):
+    assert (tmp_path / "watched").stat().st_size > 0  # the environment, and child processes with their arguments
+    for path in (tmp_path / "out", *(tmp_path / "out").rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
