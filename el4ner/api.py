@@ -248,7 +248,7 @@ class _Run:
         self, ensemble: Finder, config: Config, texts: Iterable[Text], loop: asyncio.AbstractEventLoop
     ) -> None:
         self._done: queue.SimpleQueue[AnnotatedDocument | None] = queue.SimpleQueue()
-        self._room = threading.Semaphore(2 * config.batch.documents_in_flight)
+        self._room = threading.Semaphore(2 * config.batch.windows_in_flight)
         self._cancelled = False
         self._runner = Runner(ensemble, config, grace_s=0.0)
         self._future: Future[Any] = asyncio.run_coroutine_threadsafe(self._work(texts), loop)

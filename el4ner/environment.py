@@ -7,6 +7,11 @@ import warnings
 LIBRARIES = ("accelerate", "huggingface_hub", "peft", "sentence_transformers", "torch", "transformers")
 
 
+def pip_install(package: str) -> str:
+    """The command that installs a package beside this copy of el4ner, for messages."""
+    return f"{sys.executable} -m pip install {package}"
+
+
 def go_offline() -> None:
     """Switch off hub access and telemetry for this process and its children, and hide what libraries tell each other."""
     os.environ.update(

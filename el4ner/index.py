@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = config.model_copy(
                 update={"pool": config.pool.model_copy(update={"path": str(options.pool.resolve())})}
             )
-        build(config, options.output, options.spans or config.pool.spans, options.quiet)
+        build(config, options.output, options.spans, options.quiet)
         return OK
 
     return run_command("index", work)
@@ -46,10 +46,10 @@ def build(config: Config, output: Path, source: str, quiet: bool = False) -> Non
     pool = load_pool(config)
     embedder = build_embedder(config.embedder)
     if source == "gold":
-        index = SpanIndex.build(pool, gold_spans(pool), embedder, config.demonstrations.index)
+        index = SpanIndex.build(pool, gold_spans(pool), embedder)
     else:
         spans = asyncio.run(_pre_extracted(config, pool, quiet))
-        index = SpanIndex.build(pool, spans, embedder, config.demonstrations.index, "pre-extracted")
+        index = SpanIndex.build(pool, spans, embedder, "pre-extracted")
     index.save(output)
     found = sum(index.manifest.spans.values())
     print(f"{len(pool)} sentences, {found} different {source} spans -> {output}")
@@ -98,7 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pool", type=Path, help="labelled sentences (JSONL or CoNLL) instead of the configuration's pool"
     )
-    parser.add_argument("--spans", choices=("gold", "pre-extracted"), help="instead of the configuration's pool.spans")
+    parser.add_argument(
+        "--spans",
+        choices=("gold", "pre-extracted"),
+        default="gold",
+        help="which pool spans inputs are compared with: the labelled ones (default), or those the members find (the paper)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 

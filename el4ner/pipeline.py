@@ -109,7 +109,7 @@ class Pipeline:
         self, members: Members, context: WindowContext, proposals: Proposals, shown: Demonstrations
     ) -> dict[Span, Votes]:
         """Step 4: the votes on each candidate, in the order of the members."""
-        candidates = unite(_spans(proposals), self.config.extract.min_members)
+        candidates = unite(_spans(proposals))
         if self.config.classify.rescore_disputed:
             proposals = {**proposals, **await _rescored(members, context, candidates, proposals)}
         given = await asyncio.gather(

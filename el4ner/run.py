@@ -32,7 +32,7 @@ A document that cannot be read (no UTF-8, no JSON, no permission, ...) fails, an
 mended, the same command does it; --retry-failed does all documents again that failed or are partial.
 
 DIR holds predictions.jsonl (one record a document, in input order), run.json, report.txt, with --format conll
-predictions.conll, and with batch.cache cache.jsonl. Those that hold text are readable by their owner alone;
+predictions.conll, and with batch.cache cache/. Those that hold text are readable by their owner alone;
 --purge removes them.
 """
 

@@ -108,7 +108,7 @@ def test_texts_are_read_as_they_are_needed_and_may_be_left_unread():
             read.append(number)
             yield f"Text {number} from London."
 
-    with annotator(batch={"documents_in_flight": 2}) as ner:
+    with annotator(batch={"windows_in_flight": 2}) as ner:
         first = next(iter(ner.annotate(texts())))
         assert found(first) == [("London", "LOC")] and len(read) < 20
         assert len(list(ner.annotate([TEXT, TEXT]))) == 2
@@ -172,7 +172,7 @@ def test_a_closed_annotator_says_so():
 
 
 def test_closing_ends_what_is_under_way_with_an_error():
-    ner = annotator(batch={"documents_in_flight": 2})
+    ner = annotator(batch={"windows_in_flight": 2})
     documents = iter(ner.annotate(f"Text {number} from London." for number in range(1000)))
     next(documents)
     ner.close()

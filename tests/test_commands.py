@@ -66,7 +66,7 @@ def ensemble(folder: Path) -> Path:
     (folder / "answers.jsonl").write_text("", encoding="utf-8")
     content = {
         "labels": [{"name": name, "words": {"en": name.lower()}} for name in ("PER", "LOC", "ORG")],
-        "members": [{"name": "tape", "engine": "recorded", "model": "answers.jsonl"}],
+        "members": [{"name": "tape", "engine": "local", "model": "answers.gguf"}],
         "pool": {"path": str(GOLD)},
     }
     path = folder / "ensemble.yaml"

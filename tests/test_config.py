@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from el4ner.config import Section, bundled_path, load_config, parse_config
-from el4ner.config.base import _warn_of_former_key
-from el4ner.config.members import _say_that_vllm_is_http
+from el4ner.config.base import warn_once
 from el4ner.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -88,10 +87,10 @@ def test_more_labels_than_any_prompt_can_hold_are_refused():
 
 def test_problems_between_sections_are_one_a_line():
     data = changed("verify.member", "c")
-    data["extract"] = {"min_members": 3, "pre_extract": False, "few_shot": False}
+    data["extract"] = {"pre_extract": False, "few_shot": False}
     data["batch"] = {"quorum": 5}
     lines = problems(data)
-    assert len(lines) == 5
+    assert len(lines) == 4
     assert lines[0] == "top level: verify.member 'c' is no member; members are a, b"
     assert all(line.startswith("top level: ") for line in lines)
 
@@ -116,16 +115,11 @@ def test_problems_between_sections_are_one_a_line():
         ("labels.1.words", {}, "at least 1 item"),
         ("labels.1.words", {"en": ""}, "at least 1 character"),
         ("labels.1.words", {"en": "a\nb"}, "should match pattern"),
-        ("none_words", {"en": " none"}, "should match pattern"),
         ("windows.overlap_columns", 700, "at most half of max_columns"),
         ("verify.member", "c", "is no member; members are a, b"),
-        ("extract.min_members", 3, "but there are 2 members"),
         ("batch.quorum", 3, "but there are 2 members"),
         ("extract.pre_extract", False, "method span needs extract.pre_extract"),
-        ("demonstrations.weights", "pos", "needs pos_pipelines"),
         ("demonstrations.k", 65, "less than or equal to 64"),
-        ("demonstrations.diversity", 1.5, "less than or equal to 1"),
-        ("verify.doubtful_below", 0, "greater than 0"),
         ("classify.rule", "borda", "'plurality', 'majority', 'probability', 'two-stage' or 'combiner'"),
         ("classify.rule", "combiner", "rule: combiner and combiner: FILE belong together"),
     ],
@@ -135,7 +129,7 @@ def test_each_rule_is_checked(path: str, value: Any, message: str):
 
 
 def test_the_old_name_of_the_engine_still_works_and_is_said_once(caplog: pytest.LogCaptureFixture):
-    _say_that_vllm_is_http.cache_clear()
+    warn_once.cache_clear()
     data = changed("members.1.engine", "vllm")
     data["members"].append(data["members"][1] | {"name": "c"})
     assert [member.engine for member in parse_config(data, base=Path()).members] == ["local", "http", "http"]
@@ -143,7 +137,7 @@ def test_the_old_name_of_the_engine_still_works_and_is_said_once(caplog: pytest.
 
 
 def test_the_former_name_of_a_key_still_works_and_is_said_once(caplog: pytest.LogCaptureFixture):
-    _warn_of_former_key.cache_clear()
+    warn_once.cache_clear()
     data = changed("classify.trust_unfound", 0.5)
     assert [parse_config(data, base=Path()).classify.unextracted_vote_discount for _ in range(2)] == [0.5, 0.5]
     (warning,) = [record.message for record in caplog.records if "trust_unfound" in record.message]
@@ -152,15 +146,78 @@ def test_the_former_name_of_a_key_still_works_and_is_said_once(caplog: pytest.Lo
 
 
 def test_a_key_under_both_of_its_names_is_refused():
-    data = changed("mrc.among", 8)
-    data["mrc"]["balance_candidates"] = 16
-    assert problems(data) == ["mrc: among is now called balance_candidates; delete among"]
+    data = changed("classify.weigh", False)
+    data["classify"]["rescore_disputed"] = True
+    assert problems(data) == ["classify: weigh is now called rescore_disputed; delete weigh"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("demonstrations.fallback", "sentence"),
+        ("demonstrations.seed", 7),
+        ("extract.min_members", 1),
+        ("embedder.kind", "static"),
+        ("windows.overlap_at", "cuts"),
+        ("batch.documents_in_flight", 9),
+        ("members.1.retries", 0),
+        ("none_words", {"en": "none", "zh": "无"}),
+        ("serving", {}),
+    ],
+)
+def test_a_deleted_key_whose_value_changes_nothing_is_ignored(path: str, value: Any, caplog: pytest.LogCaptureFixture):
+    warn_once.cache_clear()
+    assert parse_config(changed(path, value), base=Path()) == parse_config(MINIMAL, base=Path())
+    (warning,) = [record.message for record in caplog.records]
+    assert f"key {path.split('.')[-1]} is ignored and can be deleted: " in warning
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            "demonstrations.diversity",
+            0.5,
+            "demonstrations: diversity can no longer be set: demonstrations are ranked by",
+        ),
+        ("demonstrations.index", "hnsw", "demonstrations: index can no longer be set: the index is exact"),
+        ("pool.spans", "pre-extracted", "pool: spans can no longer be set: the index says which spans it holds"),
+        ("verify.threshold", 0.7, "verify: threshold can no longer be set"),
+        ("serving", {"state": "here"}, "top level: serving can no longer be set: python -m el4ner.serve start --help"),
+        ("none_words", {"en": "other"}, "top level: none_words can no longer be set"),
+        (
+            "members.1.revision",
+            "v2",
+            "members.1: revision can no longer be set: give other weights another served name",
+        ),
+    ],
+)
+def test_a_deleted_key_that_would_change_something_is_refused(path: str, value: Any, message: str):
+    (line,) = problems(changed(path, value))
+    assert line.startswith(message) and line.endswith("; delete it")
+
+
+def test_quantization_is_a_dtype_now(caplog: pytest.LogCaptureFixture):
+    served = {"model": "/models/m", "quantization": "fp8"}
+    (a, b) = parse_config(changed("members.1.serve", served), base=Path()).members
+    assert a.serve is None and b.serve is not None and b.serve.dtype == "fp8"
+    (line,) = problems(changed("members.1.serve", served | {"dtype": "bfloat16"}))
+    assert line == "members.1.serve: quantization and dtype are one key now; write dtype: fp8 alone"
+
+
+def test_windows_of_single_pass_members_overlap_where_a_sentence_is_cut():
+    assert parse_config(MINIMAL, base=Path()).overlap_at == "all"
+    data = copy.deepcopy(MINIMAL)
+    data["members"] = [member | {"role": "single-pass"} for member in data["members"]]
+    assert parse_config(data, base=Path()).overlap_at == "cuts"
 
 
 def test_former_names_of_keys_lead_to_present_ones():
     sections = Section.__subclasses__()
     assert sum(len(section.former_keys) for section in sections) > 3
+    assert sum(len(section.deleted_keys) for section in sections) > 20
     for section in sections:
+        assert section.deleted_keys.keys().isdisjoint([*section.model_fields, *section.former_keys])
         assert section.former_keys.keys().isdisjoint(section.model_fields)
         assert set(section.former_keys.values()) <= section.model_fields.keys()
 

@@ -50,20 +50,21 @@ def members(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedMember]:
     return scripted
 
 
-def _load(config: Config, folder: Path, source: Any) -> SpanIndex:
-    return SpanIndex.load(folder, load_pool(config), build_embedder(config.embedder), "flat", source)
+def _load(config: Config, folder: Path) -> SpanIndex:
+    return SpanIndex.load(folder, load_pool(config), build_embedder(config.embedder))
 
 
 def test_gold_spans_need_no_member(config_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert index.main(["--config", str(config_path), "--output", str(tmp_path / "i"), "--quiet"]) == 0
-    assert _load(load_config(config_path), tmp_path / "i", "gold").manifest.spans == {"en": 2}
+    assert _load(load_config(config_path), tmp_path / "i").manifest.spans == {"en": 2}
     assert capsys.readouterr().out.startswith("3 sentences, 2 different gold spans -> ")
 
 
 def test_pre_extracted_spans_are_the_union_of_all_members(config_path: Path, tmp_path: Path, members, capsys):
     config = load_config(config_path)
     index.build(config, tmp_path / "i", "pre-extracted", quiet=True)
-    assert _load(config, tmp_path / "i", "pre-extracted").manifest.spans == {"en": 3}
+    assert _load(config, tmp_path / "i").manifest.spans == {"en": 3}
+    assert _load(config, tmp_path / "i").manifest.source == "pre-extracted"
     assert "3 different pre-extracted spans" in capsys.readouterr().out
     assert [m.stages() for m in members] == [["pre-extract"] * 3] * 2
     assert all(m.closed for m in members)
@@ -72,7 +73,7 @@ def test_pre_extracted_spans_are_the_union_of_all_members(config_path: Path, tmp
 
 def test_a_pipeline_retrieves_by_the_index_that_was_built(config_path: Path, tmp_path: Path, members):
     index.build(load_config(config_path), tmp_path / "i", "pre-extracted", quiet=True)
-    _write(config_path, {"index": "i", "spans": "pre-extracted"}, demonstrations={"k": 1, "weights": "uniform"})
+    _write(config_path, {"index": "i"}, demonstrations={"k": 1, "weights": "uniform"})
     retriever = build_retriever(load_config(config_path))
     assert retriever is not None
     found = retriever.retrieve("A ferry came.", [Span(2, 7)], "en")
@@ -87,18 +88,11 @@ def test_there_is_a_retriever_where_something_is_shown_or_looked_up(config_path:
     assert (build_retriever(load_config(config_path)) is None) == ("lookup" not in mrc)
 
 
-def test_an_index_of_other_spans_is_refused(config_path: Path, tmp_path: Path):
-    config = load_config(config_path)
-    index.build(config, tmp_path / "i", "gold", quiet=True)
-    with pytest.raises(ConfigError):
-        _load(config, tmp_path / "i", "pre-extracted")
-
-
 def test_one_member_may_fail_but_not_all(config_path: Path, tmp_path: Path, members):
     config = load_config(config_path)
     members[0] = member("a", extract=MemberError("a", "gone"))
     index.build(config, tmp_path / "i", "pre-extracted", quiet=True)
-    assert _load(config, tmp_path / "i", "pre-extracted").manifest.spans == {"en": 2}
+    assert _load(config, tmp_path / "i").manifest.spans == {"en": 2}
     members[1] = member("b", extract=MemberError("b", "gone too"))
     with pytest.raises(ConfigError, match=r"pool sentence 1: a, pre-extract: gone; b, pre-extract: gone too"):
         index.build(config, tmp_path / "j", "pre-extracted", quiet=True)

@@ -65,7 +65,7 @@ def test_what_is_no_file_is_refused(name: str):
 
 @pytest.mark.parametrize("weight", [".nan", ".inf", "-.inf"])
 def test_weights_are_numbers(weight: str, tmp_path: Path):
-    member = f"{{name: a, engine: recorded, model: b, weight: {{en: {weight}}}}}"
+    member = f"{{name: a, engine: local, model: b, weight: {{en: {weight}}}}}"
     text = f"labels: [{{name: X, words: {{en: x}}}}]\nmembers: [{member}]\n"
     with pytest.raises(ConfigError, match="finite number"):
         parse_config(read(tmp_path, text), base=tmp_path)

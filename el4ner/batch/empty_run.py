@@ -36,7 +36,7 @@ def explain_empty_run(run: Mapping[str, Any], tally: Tally) -> str | None:
     else:
         what = (
             f"of {candidates:,} candidates the vote rejected {voted_out:,}, and none of the others was kept; "
-            "check verify.mode, verify.member and verify.threshold"
+            "check verify.mode and verify.member"
         )
     return f"no entity in any of {answered:,} document(s): {what}"
 

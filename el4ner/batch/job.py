@@ -20,7 +20,16 @@ from el4ner.batch.record import FULL, RUN, Attempt, read_run, totals, versions, 
 from el4ner.batch.redo import Plan, StrayRecord, make_plan
 from el4ner.batch.redone import REDONE
 from el4ner.batch.report import Tally, write_report
-from el4ner.batch.resume import CACHE, CONLL, REPORT, RESTARTING, JobOptions, check_previous, may_be_complete
+from el4ner.batch.resume import (
+    CACHE,
+    CONLL,
+    FORMER_CACHE,
+    REPORT,
+    RESTARTING,
+    JobOptions,
+    check_previous,
+    may_be_complete,
+)
 from el4ner.batch.runner import Ending, Finder, Runner
 from el4ner.batch.threads import in_thread
 from el4ner.config import Config
@@ -103,6 +112,8 @@ class Job:
             return previous, False
         # The store of answers waits for the lock; earlier predictions are forgotten only once all is found usable.
         cache = self._options.output / CACHE if self._config.batch.cache else None
+        if (former := self._options.output / FORMER_CACHE).exists():
+            log.warning("%s is a cache of an earlier version and is no longer read; delete it", former)
         pipeline = self._build(self._config, self._meter, cache)
         asyncio.run(check_engines(self._config))
         self._begin(previous, pipeline.provenance(), journal)
@@ -234,7 +245,7 @@ class Job:
             "configuration_hash": self._config.hash(),
             "configuration": self._config.model_dump(mode="json"),
             "provenance": provenance,
-            "seeds": {"seed": self._config.seed, "demonstrations.seed": self._config.demonstrations.seed},
+            "seeds": {"seed": self._config.seed},
         }
 
     def _update(self, state: str) -> None:
@@ -276,11 +287,14 @@ def purge(folder: Path) -> list[Path]:
     run = read_run(folder)
     if run is None:
         raise ConfigError(f"{folder} holds no run; give the --output of one")
-    names = [name + suffix for name in (PREDICTIONS, REDONE, CONLL, REPORT, CACHE) for suffix in ("", ".part")]
+    names = [name + suffix for name in (PREDICTIONS, REDONE, CONLL, REPORT) for suffix in ("", ".part")]
+    names += [FORMER_CACHE, *(CACHE + suffix for suffix in ("", "-wal", "-shm", "-journal"))]
     found = [path for path in (folder / name for name in names) if path.exists()]
     with Journal(folder) as journal:
         for path in {*found, journal.path}:
             path.unlink(missing_ok=True)
+        if (cache := (folder / CACHE).parent).is_dir() and not any(cache.iterdir()):
+            cache.rmdir()
         write_run(folder, {**run, "state": "purged"})
     return found
 

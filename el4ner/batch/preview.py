@@ -54,7 +54,7 @@ def measure(items: Iterable[Item], config: Config) -> Extent:
             extent.unreadable += 1
             extent.reasons += [document.reason] if len(extent.reasons) < REASONS_SHOWN else []
             continue
-        windows = cut_windows(document, widths.max_columns, widths.overlap_columns, config.language, widths.overlap_at)
+        windows = cut_windows(document, widths.max_columns, widths.overlap_columns, config.language, config.overlap_at)
         extent.documents += 1
         extent.windows.update(window.language for window in windows)
         extent.first = extent.first or next(iter(windows), None)

@@ -13,15 +13,17 @@ from el4ner.errors import ConfigError
 from el4ner.text.formats import STDIN
 
 _SHIPPED = "/el4ner/bundled/"
-CACHE = "cache.jsonl"
+CACHE = "cache/answers.sqlite"
+FORMER_CACHE = "cache.jsonl"
+"""The cache of earlier versions; it is no longer read, and holds text."""
 CONLL = "predictions.conll"
 REPORT = "report.txt"
 RESTARTING = "restarting"
 """State of a run whose records are being cleared for a new one."""
 Format = Literal["jsonl", "conll"]
 
-FLOW_KEYS = {"windows_in_flight", "documents_in_flight", "cache"}
-TRANSPORT_KEYS = {"endpoint", "api_key_env", "concurrency", "timeout_s", "retries"}
+FLOW_KEYS = {"windows_in_flight", "cache"}
+TRANSPORT_KEYS = {"endpoint", "api_key_env", "concurrency", "timeout_s"}
 """Keys that decide how fast and where answers come from, not what they are: a run may be resumed with other values."""
 
 

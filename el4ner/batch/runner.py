@@ -29,7 +29,7 @@ class Finder(Protocol):
 class Runner:
     """Runs documents through a finder.
 
-    At most ``batch.windows_in_flight`` windows and ``batch.documents_in_flight`` documents are in memory: a document
+    At most ``batch.windows_in_flight`` windows and as many documents are in memory: a document
     counts until its record is committed, and records are committed in input order, so that the documents that wait
     for a slower one before them are bounded too.
 
@@ -119,7 +119,7 @@ class Runner:
     def _awaited(self, reader: "_Reader[ItemT]") -> list[asyncio.Future[Any]]:
         """The next document, where there is room for it, and the outcome that is committed next."""
         awaited: list[asyncio.Future[Any]] = [task for _, task in list(self._pending)[:1]]
-        room = not self.stopping and len(self._pending) < self._config.batch.documents_in_flight
+        room = not self.stopping and len(self._pending) < self._config.batch.windows_in_flight
         if room and not reader.exhausted:
             awaited.append(reader.next())
         return awaited
@@ -134,7 +134,7 @@ class Runner:
         widths = self._config.windows
         try:
             windows = cut_windows(
-                document, widths.max_columns, widths.overlap_columns, self._config.language, widths.overlap_at
+                document, widths.max_columns, widths.overlap_columns, self._config.language, self._config.overlap_at
             )
             return merge(document, await self._find_all(windows), self._rules)
         except Exception as error:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from el4ner.combine.calibration import calibration_error, reliability_bins, risk_coverage
 from el4ner.combine.job import Result
+from el4ner.environment import pip_install
 from el4ner.errors import InputError
 from el4ner.vote.table import BoolArray, FloatArray
 
@@ -47,7 +48,7 @@ def _figures() -> "type[Figure]":
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError("--plots needs matplotlib; install it with pip install 'el4ner[plots]'") from None
+        raise InputError(f"--plots needs matplotlib; install it: {pip_install('matplotlib')}") from None
     figures: type[Figure] = Figure
     return figures
 

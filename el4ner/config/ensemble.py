@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from el4ner.config.base import Language, Section, Word
-from el4ner.config.members import LabelConfig, MemberConfig, ServingConfig
+from el4ner.config.base import NONE_WORDS, Language, Section
+from el4ner.config.members import LabelConfig, MemberConfig
 from el4ner.config.stages import (
     BatchConfig,
     ClassifyConfig,
@@ -25,13 +26,21 @@ from el4ner.config.stages import (
 class Config(Section):
     """The whole configuration."""
 
+    deleted_keys = MappingProxyType(
+        {
+            "none_words": ((dict(NONE_WORDS),), "models call no entity 'none' in English and '无' in Chinese"),
+            "serving": (
+                ({}, None),
+                "python -m el4ner.serve start --help names its options; EL4NER_VLLM_PYTHON names vLLM's interpreter, "
+                "XDG_STATE_HOME the folder of logs and state, and a member's api_key_env the variable that holds the key",
+            ),
+        }
+    )
+
     language: Literal["auto", "en", "zh"] = Field(
         default="auto", description="Language of the documents; auto: by script, per window."
     )
     labels: tuple[LabelConfig, ...] = Field(min_length=1, max_length=1000, description="The entity types.")
-    none_words: dict[Language, Word] = Field(
-        default={"en": "none", "zh": "无"}, description="What the models call a candidate that is no entity."
-    )
     members: tuple[MemberConfig, ...] = Field(min_length=1, max_length=100, description="The language models.")
     pool: PoolConfig = PoolConfig()
     embedder: EmbedderConfig = EmbedderConfig()
@@ -43,7 +52,6 @@ class Config(Section):
     windows: WindowConfig = WindowConfig()
     entities: EntityConfig = EntityConfig()
     batch: BatchConfig = BatchConfig()
-    serving: ServingConfig = Field(default=ServingConfig(), exclude=True)
     allow_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts besides loopback that documents may be sent to."
     )
@@ -55,8 +63,8 @@ class Config(Section):
             *_repeated("label", [label.name for label in self.labels]),
             *_repeated("member", [member.name for member in self.members]),
         ]
-        for language in ("en", "zh"):
-            words = [label.word(language) for label in self.labels] + [self.none_words.get(language, "none")]
+        for language in get_args(Language):
+            words = [label.word(language) for label in self.labels] + [NONE_WORDS[language]]
             problems += _repeated(f"{language} label word", [word.casefold() for word in words])
         names = [member.name for member in self.members]
         if self.verify.member is not None and self.verify.member not in names:
@@ -77,8 +85,6 @@ class Config(Section):
                 for word in sorted(spoken)
                 if not {"|", "[", "]"}.isdisjoint(word)
             ]
-        if self.extract.min_members > len(names):
-            problems.append(f"extract.min_members is {self.extract.min_members}, but there are {len(names)} members")
         if self.batch.quorum > len(names):
             problems.append(f"batch.quorum is {self.batch.quorum}, but there are {len(names)} members")
         if not (self.extract.pre_extract or self.extract.few_shot):
@@ -87,11 +93,14 @@ class Config(Section):
             problems.append("extract.few_shot: doubtful needs extract.pre_extract: true; or use few_shot: true")
         if self.demonstrations.method == "span" and not self.extract.pre_extract:
             problems.append("demonstrations.method span needs extract.pre_extract: true; or use method: sentence")
-        if self.demonstrations.weights == "pos" and not self.demonstrations.pos_pipelines:
-            problems.append("demonstrations.weights pos needs pos_pipelines, for instance {en: en_core_web_sm}")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    @property
+    def overlap_at(self) -> Literal["all", "cuts"]:
+        """Where windows overlap: at all borders, or, since single-pass members learnt from whole sentences, at cuts alone."""
+        return "cuts" if all(member.role == "single-pass" for member in self.members) else "all"
 
     @property
     def type_names(self) -> tuple[str, ...]:

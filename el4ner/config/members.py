@@ -1,15 +1,11 @@
 """The labels, the members that look for them, and how vLLM serves members on this machine."""
 
-import logging
-from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from el4ner.config.base import Language, Section, Word
-
-logger = logging.getLogger(__name__)
+from el4ner.config.base import ANY_VALUE, Language, Section, Word, warn_once
 
 
 class LabelConfig(Section):
@@ -43,23 +39,25 @@ class LabelConfig(Section):
 class ServeConfig(Section):
     """How a member is served by vLLM on this machine; without it, its endpoint is served by somebody else."""
 
+    deleted_keys = MappingProxyType(
+        {
+            "concurrency": ((None,), "the engine takes as many requests as the member sends (its concurrency)"),
+            "tensor_parallel": ((None,), "a model is split over as few cards as it fits on"),
+        }
+    )
+
     model: str = Field(description="Folder of the weights (safetensors), or a name of el4ner.models.")
     adapter: str | None = Field(default=None, description="Folder of a LoRA adapter to put on the model.")
     context: int = Field(default=4096, ge=128, description="Longest prompt and answer together, in tokens.")
-    concurrency: int | None = Field(
-        default=None, ge=1, description="Requests in the engine at once; null: the member's concurrency."
-    )
     kv_tokens: int | None = Field(
-        default=None, ge=128, description="Tokens the KV cache holds; null: context x concurrency, which never waits."
+        default=None,
+        ge=128,
+        description="Tokens the KV cache holds; null: context x the member's concurrency, which never waits.",
     )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        default="auto", description="auto: as stored; weights stored in float32 become bfloat16 on a GPU."
-    )
-    quantization: Literal["fp8"] | None = Field(
-        default=None, description="fp8: quantise linear layers while loading; null: as stored."
-    )
-    tensor_parallel: int | None = Field(
-        default=None, ge=1, description="Cards that share one copy; null: as few as it fits on."
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "fp8"] = Field(
+        default="auto",
+        description="auto: as stored; weights stored in float32 become bfloat16 on a GPU. fp8: as stored, and linear layers are "
+        "quantised to 8 bits while loading.",
     )
     replicas: int | Literal["spare"] = Field(
         default=1, description="Copies behind the endpoint; spare: further ones on cards that nothing else uses."
@@ -67,6 +65,18 @@ class ServeConfig(Section):
     extra_args: tuple[str, ...] = Field(
         default=(), description="Further arguments for vLLM, for instance --enforce-eager."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _quantization(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "quantization" not in data:
+            return data
+        wanted = data["quantization"]
+        if wanted is not None and data.get("dtype", "auto") != "auto":
+            raise ValueError(f"quantization and dtype are one key now; write dtype: {wanted} alone")
+        warn_once("serve.quantization: fp8 is now called serve.dtype: fp8; the old name still works")
+        rest = {key: value for key, value in data.items() if key != "quantization"}
+        return rest if wanted is None else rest | {"dtype": wanted}
 
     @model_validator(mode="after")
     def _sizes(self) -> "ServeConfig":
@@ -77,50 +87,28 @@ class ServeConfig(Section):
         return self
 
 
-class ServingConfig(Section):
-    """The servers that ``el4ner.serve`` starts, taken together."""
-
-    python: str | None = Field(
-        default=None,
-        description="Interpreter that has vLLM; null: environment variable EL4NER_VLLM_PYTHON, else this one.",
-    )
-    state: str | None = Field(
-        default=None, description="Folder of logs and state; null: a folder of its own under ~/.local/state/el4ner."
-    )
-    api_key_file: str | None = Field(
-        default=None, description="File (mode 0600) with the API key, where api_key_env is not set in the environment."
-    )
-    ready_s: float = Field(default=900.0, gt=0, description="Seconds a server may take to complete its first token.")
-    hang_s: float = Field(
-        default=120.0, ge=1, description="Seconds without a completed token after which a server counts as hung."
-    )
-    restarts: int = Field(default=3, ge=0, description="Restarts of one server within an hour before it is given up.")
-    memory_share: float = Field(
-        default=0.92, gt=0.1, le=0.98, description="Share of a device's memory that a plan may fill."
-    )
-
-
 class MemberConfig(Section):
     """One language model."""
 
     former_keys = MappingProxyType({"any_labels": "allow_unseen_labels"})
+    deleted_keys = MappingProxyType(
+        {
+            "revision": ((None,), "give other weights another served name, and write it as the model"),
+            "retries": (ANY_VALUE, "a request is tried four more times after a failure that may pass"),
+        }
+    )
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Its name in votes and reports.")
-    engine: Literal["local", "http", "recorded"] = Field(
-        description="local: llama.cpp in this process. http: a server (vLLM, llama.cpp, Ollama, any that is OpenAI-compatible). "
-        "recorded: answers from a file."
+    engine: Literal["local", "http"] = Field(
+        description="local: llama.cpp in this process. http: a server (vLLM, llama.cpp, Ollama, any that is OpenAI-compatible)."
     )
-    model: str = Field(
-        description="local: a GGUF file, or a name of el4ner.models. http: the served model name. recorded: the JSONL file of "
-        "answers."
-    )
+    model: str = Field(description="local: a GGUF file, or a name of el4ner.models. http: the served model name.")
     role: Literal["el4ner", "single-pass", "mrc"] = Field(
         default="el4ner",
         description="el4ner: it extracts, types and verifies, as in the paper. single-pass: it copies the text with typed marks, "
         "[[Paris|location]], which gives candidates and its votes in one answer; for models tuned to do so. mrc: it answers one "
         "question a type, which gives the same; see the section mrc.",
     )
-    revision: str | None = Field(default=None, description="Revision of the weights; part of the cache key.")
     adapter: str | None = Field(
         default=None,
         description="local: folder of a LoRA adapter (PEFT's format) to put on the model.",
@@ -156,9 +144,6 @@ class MemberConfig(Section):
     )
     concurrency: int = Field(default=32, ge=1, description="http: requests under way at once.")
     timeout_s: float = Field(default=120.0, gt=0, description="http: seconds before a request counts as failed.")
-    retries: int = Field(
-        default=4, ge=0, description="http: further tries after a failure that may pass (429, 5xx, cut connection)."
-    )
     thinking: bool = Field(
         default=False, description="Whether a thinking model may think; off is right for extraction."
     )
@@ -179,7 +164,7 @@ class MemberConfig(Section):
     def _old_spelling(cls, data: Any) -> Any:
         if not isinstance(data, dict) or data.get("engine") != "vllm":
             return data
-        _say_that_vllm_is_http()
+        warn_once("engine: vllm is now called engine: http (it asks any server); the old name still works")
         return data | {"engine": "http"}
 
     @model_validator(mode="after")
@@ -205,9 +190,3 @@ class MemberConfig(Section):
         if self.role != "el4ner" and self.answer_format == "json":
             raise ValueError(f"answer_format json does not apply to role {self.role}; leave answer_format out")
         return self
-
-
-@cache
-def _say_that_vllm_is_http() -> None:
-    """Once a process: a configuration names its engine for each member."""
-    logger.warning("engine: vllm is now called engine: http (it asks any server); the old name still works")

@@ -61,15 +61,13 @@ def with_absolute_paths(config: Config, base: Path) -> Config:
     def member(section: MemberConfig) -> MemberConfig:
         if section.engine == "http":
             return section.model_copy(update={"serve": serve(section.serve)})
-        place = locate_model if section.engine == "local" else absolute_path
-        return section.model_copy(update={"model": place(section.model, base), "adapter": resolve(section.adapter)})
+        paths = {"model": locate_model(section.model, base), "adapter": resolve(section.adapter)}
+        return section.model_copy(update=paths)
 
     members = tuple(member(section) for section in config.members)
     embedder = config.embedder.model_copy(update={"path": resolve(config.embedder.path)})
     pool_path = "bundled:pool.jsonl" if config.pool.path == "bundled:pool" else config.pool.path
     pool = config.pool.model_copy(update={"path": resolve(pool_path), "index": resolve(config.pool.index)})
-    paths = {"state": resolve(config.serving.state), "api_key_file": resolve(config.serving.api_key_file)}
-    serving = config.serving.model_copy(update=paths)
     classify = config.classify.model_copy(update={"combiner": resolve(config.classify.combiner)})
-    sections = {"members": members, "embedder": embedder, "pool": pool, "serving": serving, "classify": classify}
+    sections = {"members": members, "embedder": embedder, "pool": pool, "classify": classify}
     return config.model_copy(update=sections)

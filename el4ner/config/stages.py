@@ -5,68 +5,86 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from el4ner.config.base import Language, Section
+from el4ner.config.base import ANY_VALUE, Section
 
 
 class PoolConfig(Section):
     """The labelled sentences that demonstrations come from."""
 
+    deleted_keys = MappingProxyType(
+        {"spans": (("gold",), "the index says which spans it holds (python -m el4ner.index --spans)")}
+    )
+
     path: str | None = Field(
         default=None, description="JSONL or CoNLL file of labelled sentences, or bundled:pool; null: zero-shot."
     )
     index: str | None = Field(
-        default=None, description="Folder written by el4ner.index; null: built in memory at start (gold spans only)."
-    )
-    spans: Literal["gold", "pre-extracted"] = Field(
-        default="gold",
-        description="Which pool spans are compared: the labelled ones, or those the members found (the paper).",
+        default=None,
+        description="Folder written by el4ner.index, with the labelled spans or those the members found (the paper); null: the "
+        "labelled spans are indexed in memory at start.",
     )
 
 
 class EmbedderConfig(Section):
     """What turns spans and sentences into vectors."""
 
-    kind: Literal["static", "sentence-transformers"] = Field(
-        default="static", description="static: a token-vector table, no network."
+    deleted_keys = MappingProxyType(
+        {
+            "kind": (ANY_VALUE, "the files in embedder.path say what it is"),
+            "batch_size": (ANY_VALUE, "texts are encoded 256 at a time"),
+        }
     )
-    path: str = Field(default="bundled:embedder", description="Its folder, or bundled:embedder.")
+
+    path: str = Field(
+        default="bundled:embedder",
+        description="bundled:embedder, a token-vector table; another such folder; or the local folder of a "
+        "sentence-transformers model.",
+    )
     device: str = Field(default="cpu", description="sentence-transformers: device.")
-    batch_size: int = Field(default=256, ge=1, description="sentence-transformers: texts a batch.")
 
 
 class DemonstrationConfig(Section):
     """How demonstrations are chosen (EL4NER, span-level sentence similarity)."""
+
+    deleted_keys = MappingProxyType(
+        {
+            "pos_pipelines": (ANY_VALUE, "weights: pos uses spaCy's en_core_web_sm and zh_core_web_sm"),
+            "candidates": (ANY_VALUE, "retrieval is exact, whatever is fetched first"),
+            "index": (("flat",), "the index is exact (flat); it takes 50 ms a window for 100,000 sentences"),
+            "fallback": (("sentence",), "where no span was found, the nearest sentences are taken"),
+            "same_language": ((True,), "demonstrations are in the window's language"),
+            "diversity": ((0,), "demonstrations are ranked by similarity alone"),
+            "seed": (ANY_VALUE, "the configuration's own seed is used"),
+        }
+    )
 
     method: Literal["none", "random", "sentence", "span"] = Field(
         default="span", description="none, random, nearest sentence vector, or SpanSim."
     )
     k: int = Field(default=5, ge=0, le=64, description="Demonstrations per prompt.")
     weights: Literal["uniform", "pos", "labels"] = Field(
-        default="labels", description="Span weights: all 1; part of speech (4/2/1/0); label statistics of the pool."
+        default="labels",
+        description="Span weights: all 1; part of speech (4/2/1/0), by spaCy's en_core_web_sm and zh_core_web_sm; label "
+        "statistics of the pool.",
     )
-    pos_pipelines: dict[Language, str] = Field(default_factory=dict, description="pos: spaCy pipeline per language.")
-    candidates: int = Field(
-        default=64, ge=1, description="Pool spans that FAISS fetches per input span before exact SpanSim."
-    )
-    index: Literal["flat", "hnsw", "ivf"] = Field(
-        default="flat", description="FAISS index: exact, or approximate for big pools."
-    )
-    fallback: Literal["sentence", "random", "none"] = Field(
-        default="sentence",
-        description="Where no span was found or all weights are 0: nearest sentences, random ones, or none.",
-    )
-    same_language: bool = Field(default=True, description="Only demonstrations in the window's language.")
     order: Literal["best-last", "best-first", "random"] = Field(
         default="best-last", description="Their order in the prompt."
     )
-    diversity: float = Field(
-        default=0.0, ge=0, le=1, description="0: by similarity alone; above: maximal marginal relevance."
-    )
-    seed: int = Field(default=13, description="Seed of random choices.")
 
 
 class ExtractConfig(Section):
     """Stages 1 and 3: spans by every member, united."""
+
+    deleted_keys = MappingProxyType(
+        {
+            "min_members": (
+                (1,),
+                "candidates are the union of what the members found; classify.rule decides about them",
+            ),
+            "max_mention_chars": (ANY_VALUE, "mentions longer than 200 characters are dropped and counted"),
+            "max_answer_tokens": (ANY_VALUE, "the length of the text bounds the answer; use smaller windows"),
+        }
+    )
 
     pre_extract: bool = Field(
         default=True, description="Zero-shot pass before retrieval; off: its spans are not there to retrieve by."
@@ -81,15 +99,10 @@ class ExtractConfig(Section):
         description="Whether spans of the zero-shot pass alone are candidates as well; where members of role mrc are alone, "
         "those that overlap none of the later answers.",
     )
-    min_members: int = Field(
-        default=1, ge=1, description="Members that must have found a span; 1 is the paper's union."
-    )
     occurrences: Literal["all", "marked"] = Field(
         default="all",
         description="all: every occurrence of a found mention; marked: those the answer marks (inline only).",
     )
-    max_mention_chars: int = Field(default=200, ge=1, description="Longer mentions are dropped and counted.")
-    max_answer_tokens: int = Field(default=1024, ge=16, description="Upper bound of an extraction answer.")
 
 
 class ClassifyConfig(Section):
@@ -97,6 +110,11 @@ class ClassifyConfig(Section):
 
     former_keys = MappingProxyType(
         {"trust_unfound": "unextracted_vote_discount", "weigh": "rescore_disputed", "mark": "ask_per"}
+    )
+    deleted_keys = MappingProxyType(
+        {
+            "k": ((None,), "typing prompts show the same demonstrations as extraction"),
+        }
     )
 
     rule: Literal["plurality", "majority", "probability", "two-stage", "combiner"] = Field(
@@ -121,20 +139,15 @@ class ClassifyConfig(Section):
         description="rule probability: a candidate is an entity of its most probable type from this mean probability of that "
         "type on; null: where some type is more probable than none.",
     )
+    abstention: Literal["ignore", "none"] = Field(
+        default="ignore", description="A member that could not answer: not counted, or counted as a vote for no entity."
+    )
     unextracted_vote_discount: float = Field(
         default=1.0,
         ge=0,
         le=1,
         description="Discount factor: what a member's probabilities of types are multiplied by where it votes on a candidate "
         "that it did not extract itself; 1: no discount (the paper). Tiny members are too easily persuaded.",
-    )
-    abstention: Literal["ignore", "none"] = Field(
-        default="ignore", description="A member that could not answer: not counted, or counted as a vote for no entity."
-    )
-    k: int | None = Field(
-        default=None,
-        ge=0,
-        description="Demonstrations of a typing prompt, the most similar ones; null: as many as extraction.",
     )
     rescore_disputed: bool = Field(
         default=True,
@@ -158,7 +171,14 @@ class ClassifyConfig(Section):
 class MrcConfig(Section):
     """Members of role mrc: NER as reading comprehension, one question a type (Ye, Tang, Guo, Wu 2024)."""
 
-    former_keys = MappingProxyType({"among": "balance_candidates"})
+    deleted_keys = MappingProxyType(
+        {
+            "balance_candidates": (ANY_VALUE, "they are chosen from the 32 nearest"),
+            "among": (ANY_VALUE, "they are chosen from the 32 nearest"),
+            "occurrences": (("all",), "a listed mention means all of its places"),
+            "max_answer_tokens": (ANY_VALUE, "the length of the text bounds the answer; use smaller windows"),
+        }
+    )
 
     types_per_call: int = Field(
         default=1,
@@ -178,10 +198,7 @@ class MrcConfig(Section):
     balance: bool = Field(
         default=True,
         description="Choose them so that each type occurs in one at least and is absent from one at least, as far as k of the "
-        "nearest allow; all questions about a text share them.",
-    )
-    balance_candidates: int = Field(
-        default=32, ge=1, le=1024, description="balance: how many of the nearest pool sentences they are chosen from."
+        "32 nearest allow; all questions about a text share them.",
     )
     lookup: int = Field(
         default=0,
@@ -190,10 +207,6 @@ class MrcConfig(Section):
         description="Mentions of so many of the most similar pool sentences that stand in the text count as answers, where they "
         "overlap none of the member's own; 0: none. Nothing is looked up in training.",
     )
-    occurrences: Literal["all", "first"] = Field(
-        default="all", description="Where a listed mention stands more than once: all places, or the first alone."
-    )
-    max_answer_tokens: int = Field(default=256, ge=16, description="Upper bound of an answer that is a list.")
 
     @model_validator(mode="after")
     def _marks_show_one_type(self) -> "MrcConfig":
@@ -205,8 +218,16 @@ class MrcConfig(Section):
 class VerifyConfig(Section):
     """Stage 5: self-validation of typed candidates."""
 
+    deleted_keys = MappingProxyType(
+        {
+            "doubtful_below": ((1,), "a pair is doubtful where not all votes are for its type"),
+            "threshold": ((0.5,), "an entity is rejected where its judge gives 'true' less than one half"),
+        }
+    )
+
     mode: Literal["off", "one", "all", "doubtful"] = Field(
-        default="one", description="off; one member; all members by majority; one member, on doubtful pairs only."
+        default="one",
+        description="off; one member; all members by majority; doubtful: one member, on pairs that not all votes are for.",
     )
     member: str | None = Field(
         default=None,
@@ -216,24 +237,26 @@ class VerifyConfig(Section):
         default="drop",
         description="drop the entity; give it the type with the next most votes; keep it with its verdicts.",
     )
-    doubtful_below: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="doubtful: pairs whose share of votes, as the vote counts them, is below this.",
-    )
-    threshold: float = Field(
-        default=0.5, ge=0, le=1, description="Reject where the judge's probability of true is below this."
-    )
 
 
 class WindowConfig(Section):
     """How long documents are cut. Width is in columns: a CJK character is 2 wide, others 1."""
 
+    deleted_keys = MappingProxyType(
+        {
+            "overlap_at": (
+                ANY_VALUE,
+                "windows overlap at all borders, or, where all members are of role single-pass, only where a sentence is cut",
+            )
+        }
+    )
+
     max_columns: int = Field(default=1200, ge=40, description="Widest text given to a model at once.")
-    overlap_columns: int = Field(default=200, ge=0, description="Context that neighbouring windows share.")
-    overlap_at: Literal["all", "cuts"] = Field(
-        default="all", description="Where they share it: at all borders; cuts: only where a sentence had to be cut."
+    overlap_columns: int = Field(
+        default=200,
+        ge=0,
+        description="Context that neighbouring windows share; where all members are of role single-pass, only where a sentence "
+        "had to be cut.",
     )
 
     @model_validator(mode="after")
@@ -261,15 +284,18 @@ class EntityConfig(Section):
 class BatchConfig(Section):
     """How a job over many documents runs."""
 
-    windows_in_flight: int = Field(default=64, ge=1, description="Windows under way at once, over all documents.")
-    documents_in_flight: int = Field(default=64, ge=1, description="Documents under way at once; bounds memory.")
+    deleted_keys = MappingProxyType(
+        {
+            "documents_in_flight": (ANY_VALUE, "as many documents are under way as windows (windows_in_flight)"),
+            "patience_s": (ANY_VALUE, "a job waits ten minutes for a server that the quorum needs"),
+        }
+    )
+
+    windows_in_flight: int = Field(
+        default=64, ge=1, description="Windows under way at once, over all documents; as many documents are in memory."
+    )
     quorum: int = Field(
         default=1, ge=1, description="Members that must answer a window's extraction; fewer: the document failed."
-    )
-    patience_s: float = Field(
-        default=600.0,
-        ge=0,
-        description="Seconds to wait for a server that is down, where the quorum cannot do without it.",
     )
     cache: bool = Field(default=False, description="Keep answers on disk (mode 0600, holds text) in the output folder.")
     candidates: bool = Field(

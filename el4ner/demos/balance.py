@@ -12,6 +12,8 @@ from el4ner.demos.retrieve import Method, Retrieval, Retriever
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
+CANDIDATES = 32
+"""The nearest pool sentences that balanced demonstrations are chosen from."""
 TypeExample = tuple[str, bool]
 """A type, and whether a sentence with it is wanted or one without."""
 
@@ -71,10 +73,10 @@ def question_demonstrations(
     if not mrc.balance:
         chosen = ranked(settings.method, count)
     else:
-        nearest = ranked(settings.method, max(count, mrc.balance_candidates))
+        nearest = ranked(settings.method, max(count, CANDIDATES))
         if settings.method == "span" and not _shows_all(nearest, types):
             # SpanSim ranks no sentence without spans, and those are what shows that a type may be absent.
-            further = ranked("sentence", max(count, mrc.balance_candidates))
+            further = ranked("sentence", max(count, CANDIDATES))
             nearest += [document for document in further if document not in nearest]
         chosen = [nearest[place] for place in choose_balanced(nearest, types, count)]
     return _in_order(chosen, settings.order, text)

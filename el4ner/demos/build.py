@@ -34,8 +34,8 @@ def build_retriever(config: Config, pool: Sequence[Document] | None = None) -> R
     else:
         sentences = unique_texts(pool)
         check_pool_labels(sentences, config.type_names)
-        index = SpanIndex.build(sentences, gold_spans(sentences), embedder, settings.index)
-    return Retriever(settings, sentences, index, embedder, build_weights(settings, sentences), settings.seed)
+        index = SpanIndex.build(sentences, gold_spans(sentences), embedder)
+    return Retriever(settings, sentences, index, embedder, build_weights(settings, sentences), config.seed)
 
 
 def load_pool(config: Config) -> list[Document]:
@@ -56,13 +56,8 @@ def load_index(config: Config, pool: list[Document], embedder: Embedder) -> Span
     """The saved index of the pool or, without one, an index of its gold spans built in memory.
 
     Raises:
-        ConfigError: the saved index is of another pool, embedder or kind; or pre-extracted spans were asked for without one.
+        ConfigError: the saved index is of another pool or embedder.
     """
-    settings = config.pool
-    if settings.index is not None:
-        return SpanIndex.load(Path(settings.index), pool, embedder, config.demonstrations.index, settings.spans)
-    if settings.spans == "pre-extracted":
-        raise ConfigError(
-            "pool.spans pre-extracted needs pool.index; run: python -m el4ner.index --config FILE --output FOLDER"
-        )
-    return SpanIndex.build(pool, gold_spans(pool), embedder, config.demonstrations.index)
+    if config.pool.index is not None:
+        return SpanIndex.load(Path(config.pool.index), pool, embedder)
+    return SpanIndex.build(pool, gold_spans(pool), embedder)

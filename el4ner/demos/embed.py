@@ -14,12 +14,15 @@ from tokenizers import Tokenizer
 
 from el4ner.config import BUNDLED, EmbedderConfig, bundled_path
 from el4ner.devices import check_device
+from el4ner.environment import pip_install
 from el4ner.errors import ConfigError, ModelError
 from el4ner.text.files import load_json
 
 HASH_FILE = "sha256.txt"
 """Holds the hash of an embedder's files, so that a damaged one never answers."""
 Vectors = npt.NDArray[np.float32]
+BATCH_SIZE = 256
+"""Texts that a model of sentence-transformers encodes at once."""
 
 
 class Embedder(Protocol):
@@ -84,22 +87,23 @@ class SentenceTransformersEmbedder:
         ModelError: the model asks for remote code.
     """
 
-    def __init__(self, path: Path, device: str = "cpu", batch_size: int = 256) -> None:
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         if not path.is_dir():
             raise ConfigError(
-                f"embedder.path {path} is no folder; name a local folder of a sentence-transformers model"
+                f"embedder.path {path} is no folder; name bundled:embedder, or the local folder of a sentence-transformers model"
             )
         _refuse_remote_code(path)
         os.environ["HF_HUB_OFFLINE"] = "1"
         try:
             package: Any = importlib.import_module("sentence_transformers")
         except ImportError as error:
-            raise ConfigError("embedder.kind sentence-transformers needs: pip install 'el4ner[embed]'") from error
+            raise ConfigError(
+                f"embedder.path {path} needs sentence-transformers: {pip_install('sentence-transformers')}"
+            ) from error
         model_kwargs = {"use_safetensors": True}
         self._model = package.SentenceTransformer(
             str(path), device=device, local_files_only=True, trust_remote_code=False, model_kwargs=model_kwargs
         )
-        self._batch_size = batch_size
         self.dim = int(self.encode(["."]).shape[1])
         self.fingerprint = _hash_files(sorted(file for file in path.rglob("*") if _shapes_vectors(file)))
 
@@ -107,19 +111,17 @@ class SentenceTransformersEmbedder:
         """``(n_texts, dim)`` float32, rows of length 1."""
         if not texts:
             return np.zeros((0, self.dim), np.float32)
-        rows = self._model.encode(
-            list(texts), batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True
-        )
+        rows = self._model.encode(list(texts), batch_size=BATCH_SIZE, show_progress_bar=False, convert_to_numpy=True)
         return normalise(np.asarray(rows, dtype=np.float32))
 
 
 def build_embedder(config: EmbedderConfig) -> Embedder:
-    """The embedder that the configuration names."""
+    """The embedder that the configuration names: a token-vector table, or a model of sentence-transformers, by its files."""
     path = bundled_path(config.path) if config.path.startswith(BUNDLED) else Path(config.path)
-    if config.kind == "static":
+    if not (path / "modules.json").is_file() and not any(path.glob("model*.safetensors")):
         return StaticEmbedder(path)
     check_device(config.device, "embedder")
-    return SentenceTransformersEmbedder(path, config.device, config.batch_size)
+    return SentenceTransformersEmbedder(path, config.device)
 
 
 def normalise(rows: Vectors) -> Vectors:

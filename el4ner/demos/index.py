@@ -9,7 +9,7 @@ import numpy as np
 
 from el4ner.demos import storage
 from el4ner.demos.embed import Embedder
-from el4ner.demos.partition import IndexKind, Partition, Scored
+from el4ner.demos.partition import Partition, Scored
 from el4ner.demos.pool import pool_hash
 from el4ner.demos.ragged import Ragged
 from el4ner.demos.similarity import Floats
@@ -38,7 +38,6 @@ class SpanIndex:
         pool: Sequence[Document],
         spans_per_sentence: Sequence[Sequence[Span]],
         embedder: Embedder,
-        kind: IndexKind = "flat",
         source: SpanSource = "gold",
     ) -> "SpanIndex":
         """Embed and index a pool.
@@ -47,7 +46,6 @@ class SpanIndex:
             pool: labelled sentences.
             spans_per_sentence: for each, the spans to compare inputs with.
             embedder: for spans and sentences.
-            kind: FAISS index.
             source: where the spans come from; recorded in the manifest.
         """
         languages = [detect(document.text) for document in pool]
@@ -57,9 +55,8 @@ class SpanIndex:
             surfaces = [_surfaces(pool[place].text, spans_per_sentence[place]) for place in positions]
             vectors, spans_of = _unique_vectors(surfaces, embedder)
             sentences = embedder.encode([pool[place].text for place in positions])
-            partitions[language] = Partition.build(kind, positions, vectors, sentences, spans_of)
+            partitions[language] = Partition.build(positions, vectors, sentences, spans_of)
         manifest = storage.Manifest(
-            kind=kind,
             dim=embedder.dim,
             embedder=embedder.fingerprint,
             pool=pool_hash(pool),
@@ -74,16 +71,13 @@ class SpanIndex:
         storage.save(folder, self.manifest, self.partitions)
 
     @classmethod
-    def load(
-        cls, folder: Path, pool: Sequence[Document], embedder: Embedder, kind: IndexKind, source: SpanSource
-    ) -> "SpanIndex":
+    def load(cls, folder: Path, pool: Sequence[Document], embedder: Embedder) -> "SpanIndex":
         """Read an index written by ``save``.
 
         Raises:
-            ConfigError: it is missing, damaged, or was built from another pool, embedder, kind or source.
+            ConfigError: it is missing, damaged, or was built from another pool or embedder.
         """
-        expected = {"kind": kind, "embedder": embedder.fingerprint, "pool": pool_hash(pool), "source": source}
-        return cls(*storage.load(folder, expected))
+        return cls(*storage.load(folder, {"embedder": embedder.fingerprint, "pool": pool_hash(pool)}))
 
     def by_spans(
         self,
@@ -93,16 +87,15 @@ class SpanIndex:
         *,
         language: str | None = None,
         excluded: Collection[int] = (),
-        candidates: int = 64,
     ) -> Scored:
         """The k pool sentences with the highest SpanSim (see ``Partition.by_spans``); ``language`` None means any."""
-        found = [part.by_spans(inputs, weights, k, excluded, candidates) for part in self._parts(language)]
+        found = [part.by_spans(inputs, weights, k, excluded) for part in self._parts(language)]
         return _merge(found, k)
 
     def exhaustive(
         self, inputs: Floats, weights: Floats, k: int, *, language: str | None = None, excluded: Collection[int] = ()
     ) -> Scored:
-        """The same by brute force, whatever the kind of index; the yardstick for recall."""
+        """The same by brute force."""
         return _merge([part.exhaustive(inputs, weights, k, excluded) for part in self._parts(language)], k)
 
     def by_sentence(
@@ -114,15 +107,6 @@ class SpanIndex:
     def positions(self, language: str | None = None) -> list[int]:
         """Pool positions in a language, or all, ascending."""
         return sorted(int(place) for part in self._parts(language) for place in part.positions)
-
-    def sentence_vectors(self, positions: Sequence[int]) -> Floats:
-        """``(n, dim)`` sentence vectors of pool positions."""
-        rows = np.zeros((len(positions), self.manifest.dim), dtype=np.float32)
-        wanted = np.asarray(positions, dtype=np.int64)
-        for part in self.partitions.values():
-            here = np.isin(wanted, part.positions)
-            rows[here] = part.sentences[np.searchsorted(part.positions, wanted[here])]
-        return rows
 
     def _parts(self, language: str | None) -> list[Partition]:
         if language is None:

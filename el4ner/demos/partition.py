@@ -5,7 +5,7 @@ Notation: u unique spans, p sentences of this language, m input spans, d dimensi
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import faiss as _faiss
 import numpy as np
@@ -13,7 +13,6 @@ import numpy as np
 from el4ner.demos.ragged import Ints, Ragged
 from el4ner.demos.similarity import Floats, span_sim_many
 
-IndexKind = Literal["flat", "hnsw", "ivf"]
 Scored = list[tuple[int, float]]
 """Pool positions with scores, best first; equal scores in pool order."""
 
@@ -25,11 +24,10 @@ MARGIN = 1e-5
 """FAISS and numpy round inner products differently; a bound closer than this decides nothing."""
 
 EXHAUSTIVE_SPANS = 20_000
-"""Up to this many unique spans, a flat index scores every sentence: as exact, and faster than asking FAISS first."""
+"""Up to this many unique spans every sentence is scored: as exact, and faster than asking FAISS first."""
 
-HNSW_NEIGHBOURS = 32
-HNSW_BUILD_EFFORT = 80
-IVF_TRAINING_SPANS_PER_LIST = 39
+CANDIDATES = 64
+"""Pool spans that FAISS fetches for each input span at first; so many times as many where that is too few: ``GROWTH``."""
 GROWTH = 8
 
 
@@ -38,7 +36,6 @@ class Partition:
     """One language's part of the pool.
 
     Attributes:
-        kind: kind of the FAISS indexes.
         positions: ``(p,)`` places in the pool, ascending.
         vectors: ``(u, d)`` unit vectors of the unique spans.
         sentences: ``(p, d)`` unit vectors of the sentences (zero: nothing known).
@@ -48,7 +45,6 @@ class Partition:
         sentence_index: FAISS index over ``sentences``.
     """
 
-    kind: IndexKind
     positions: Ints
     vectors: Floats
     sentences: Floats
@@ -58,27 +54,25 @@ class Partition:
     sentence_index: Any
 
     @classmethod
-    def build(
-        cls, kind: IndexKind, positions: Sequence[int], vectors: Floats, sentences: Floats, spans_of: Ragged
-    ) -> "Partition":
+    def build(cls, positions: Sequence[int], vectors: Floats, sentences: Floats, spans_of: Ragged) -> "Partition":
         """Index vectors that have been computed."""
         return cls(
-            kind,
             np.asarray(positions, dtype=np.int64),
             vectors,
             sentences,
             spans_of,
             spans_of.inverse(len(vectors)),
-            make_faiss(kind, vectors),
-            make_faiss(kind, sentences),
+            make_faiss(vectors),
+            make_faiss(sentences),
         )
 
-    def by_spans(self, inputs: Floats, weights: Floats, k: int, excluded: Collection[int], candidates: int) -> Scored:
-        """The k sentences with the highest SpanSim, exact on a flat index.
+    def by_spans(
+        self, inputs: Floats, weights: Floats, k: int, excluded: Collection[int], candidates: int = CANDIDATES
+    ) -> Scored:
+        """The k sentences with the highest SpanSim; exact.
 
-        FAISS fetches the nearest ``candidates`` spans of each input span, and the sentences that hold them are scored.
-        On a flat index, spans are then fetched by similarity as far as a better sentence could still hold one; an
-        approximate index fetches more only while fewer than k sentences were met.
+        FAISS fetches the nearest ``candidates`` spans of each input span, and the sentences that hold them are scored. Spans are
+        then fetched by similarity as far as a better sentence could still hold one.
 
         Args:
             inputs: ``(m, d)`` unit vectors.
@@ -87,16 +81,15 @@ class Partition:
             excluded: pool positions to leave out.
             candidates: pool spans fetched per input span.
         """
-        if self.kind == "flat" and len(self.vectors) <= EXHAUSTIVE_SPANS:
+        if len(self.vectors) <= EXHAUSTIVE_SPANS:
             return self.exhaustive(inputs, weights, k, excluded)
         counted = weights > 0
         inputs, weights, count = inputs[counted], weights[counted], candidates
         while count < len(self.vectors):
-            similarities, spans = search(self.span_index, self.kind, inputs, count)
+            similarities, spans = search(self.span_index, inputs, count)
             found = self._holding(spans, inputs, weights, k, excluded)
             if len(found) == k:
-                approximate = self.kind != "flat"
-                return found if approximate else self._complete(found, similarities, inputs, weights, excluded)
+                return self._complete(found, similarities, inputs, weights, excluded)
             count *= GROWTH
         return self.exhaustive(inputs, weights, k, excluded)
 
@@ -123,13 +116,12 @@ class Partition:
     def by_sentence(self, vector: Floats, k: int, excluded: Collection[int]) -> Scored:
         """The k sentences whose vectors are nearest to ``vector`` ``(d,)``."""
         count = min(k + len(excluded), len(self.positions))
-        similarities, rows = search(self.sentence_index, self.kind, vector[None, :], count)
-        met = rows[0] >= 0
-        return self._best(rows[0][met], similarities[0][met], k, excluded)
+        similarities, rows = search(self.sentence_index, vector[None, :], count)
+        return self._best(rows[0], similarities[0], k, excluded)
 
     def _holding(self, spans: Ints, inputs: Floats, weights: Floats, k: int, excluded: Collection[int]) -> Scored:
-        """The k best of the sentences that hold any of the given spans (-1 is none)."""
-        rows = np.unique(self.owners_of.take(np.unique(spans[spans >= 0])).values)
+        """The k best of the sentences that hold any of the given spans."""
+        rows = np.unique(self.owners_of.take(np.unique(spans)).values)
         held = self.spans_of.take(rows)
         unique, columns = np.unique(held.values, return_inverse=True)
         similarities = np.take(inputs @ self.vectors[unique].T, columns, axis=1)
@@ -179,33 +171,17 @@ def least_similarity(tops: Floats, weights: Floats, score: float) -> float:
     return level
 
 
-def make_faiss(kind: IndexKind, vectors: Floats) -> Any:
-    """A FAISS inner-product index over ``vectors`` ``(n, d)``; ``ivf`` has about 4 * sqrt(n) lists."""
-    count, dim = vectors.shape
-    index: Any
-    if kind == "hnsw":
-        index = faiss.IndexHNSWFlat(dim, HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = HNSW_BUILD_EFFORT
-    elif kind == "ivf" and count > 0:
-        lists = max(1, min(int(4 * count**0.5), count // IVF_TRAINING_SPANS_PER_LIST))
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.min_points_per_centroid = 1
-        index.train(vectors)
-    else:
-        index = faiss.IndexFlatIP(dim)
-    if count:
+def make_faiss(vectors: Floats) -> Any:
+    """A flat FAISS index over ``vectors`` ``(n, d)``, by inner product."""
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    if len(vectors):
         index.add(vectors)
     return index
 
 
-def search(index: Any, kind: IndexKind, queries: Floats, count: int) -> tuple[Floats, Ints]:
-    """``(m, count)`` similarities, best first, and row numbers (-1 where an approximate index met fewer)."""
-    if count == 0 or index.ntotal == 0:
+def search(index: Any, queries: Floats, count: int) -> tuple[Floats, Ints]:
+    """``(m, count)`` similarities, best first, and row numbers; ``count`` is at most the number of rows."""
+    if count == 0:
         return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
-    parameters = None
-    if kind == "hnsw":
-        parameters = faiss.SearchParametersHNSW(efSearch=max(64, 2 * count))
-    elif isinstance(index, faiss.IndexIVF):
-        parameters = faiss.SearchParametersIVF(nprobe=max(16, index.nlist // 8))
-    similarities, rows = index.search(np.ascontiguousarray(queries), count, params=parameters)
+    similarities, rows = index.search(np.ascontiguousarray(queries), count)
     return similarities, rows.astype(np.int64)

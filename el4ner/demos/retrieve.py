@@ -6,22 +6,19 @@ from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from el4ner.config import DemonstrationConfig
 from el4ner.demos.cache import SpanCache
 from el4ner.demos.embed import Embedder
 from el4ner.demos.index import SpanIndex
 from el4ner.demos.partition import Scored
 from el4ner.demos.pool import text_key
-from el4ner.demos.similarity import Floats, is_defined
+from el4ner.demos.similarity import is_defined
 from el4ner.demos.weights import SpanWeights
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
 Method = Literal["none", "random", "sentence", "span"]
-DIVERSITY_CANDIDATES = 4
-"""Diversity chooses among this many times k."""
+METHODS: tuple[Method, ...] = ("span", "sentence", "random")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class Retrieval:
     Attributes:
         demonstrations: pool sentences.
         scores: the similarity of each (SpanSim or cosine), None for random ones.
-        method_used: how they were found; differs from the configured method where the fallback was taken.
+        method_used: how they were found; differs from the configured method where that was undefined for the input.
     """
 
     demonstrations: tuple[Document, ...]
@@ -69,8 +66,7 @@ class Retriever:
         self._embedder = SpanCache(embedder)
         self._weights = weights
         self._seed = seed
-        self._places: dict[str | None, list[int]] = {None: index.positions()}
-        self._places |= {language: index.positions(language) for language in index.partitions}
+        self._places = {language: index.positions(language) for language in index.partitions}
         self._by_text: dict[str, set[int]] = {}
         self._by_id: dict[str, set[int]] = {}
         for place, document in enumerate(pool):
@@ -87,7 +83,7 @@ class Retriever:
         k: int | None = None,
         method: Method | None = None,
     ) -> Retrieval:
-        """The demonstrations for a text.
+        """The demonstrations for a text, in its language.
 
         The text itself is never among them, nor are the pool documents ``exclude_ids``. There are fewer than k where the pool
         (in this language) has no more to offer.
@@ -105,13 +101,8 @@ class Retriever:
         if count <= 0 or method == "none":
             return NOTHING
         query = _Query(text, tuple(spans), language, self._excluded(text, exclude_ids))
-        wanted = count * DIVERSITY_CANDIDATES if self._config.diversity > 0 else count
-        method, found = self._search(query, wanted, method)
-        if not found:
-            return NOTHING
-        if self._config.diversity > 0 and method != "random":
-            found = self._diversify(found, count)
-        return self._in_order(text, found[:count], method)
+        method, found = self._search(query, count, method)
+        return self._in_order(text, found, method) if found else NOTHING
 
     def provenance(self) -> dict[str, object]:
         """What the choice depends on: hashes of pool and embedder, kind of index, source of the pool's spans."""
@@ -125,13 +116,8 @@ class Retriever:
         }
 
     def _search(self, query: "_Query", count: int, method: Method) -> tuple[Method, Scored]:
-        """Try the asked method, then the fallback, then chance; ``none`` ends the chain."""
-        chain: list[Method] = [method]
-        if chain[0] == "span":
-            chain.append(self._config.fallback)
-        if chain[-1] == "sentence":
-            chain.append("random")
-        for tried in chain:
+        """Try the asked method, then those that need less: without known spans the nearest sentences, else chance."""
+        for tried in METHODS[METHODS.index(method) :]:
             found = self._by_method(tried, query, count)
             if found is not None:
                 return tried, found
@@ -143,7 +129,7 @@ class Retriever:
             return self._by_spans(query, count)
         if method == "sentence":
             return self._by_sentence(query, count)
-        return self._by_chance(query, count) if method == "random" else None
+        return self._by_chance(query, count)
 
     def _by_spans(self, query: "_Query", count: int) -> Scored | None:
         first: dict[str, Span] = {}
@@ -153,28 +139,19 @@ class Retriever:
         weights = self._weights.weigh(query.text, list(first.values()), query.language) * vectors.any(axis=1)
         if not is_defined(weights):
             return None
-        where, candidates = self._language(query), self._config.candidates
-        found = self._index.by_spans(
-            vectors, weights, count, language=where, excluded=query.excluded, candidates=candidates
-        )
+        found = self._index.by_spans(vectors, weights, count, language=query.language, excluded=query.excluded)
         return found or None
 
     def _by_sentence(self, query: "_Query", count: int) -> Scored | None:
         vector = self._embedder.encode([query.text])[0]
         if not vector.any():
             return None
-        return self._index.by_sentence(vector, count, language=self._language(query), excluded=query.excluded)
+        return self._index.by_sentence(vector, count, language=query.language, excluded=query.excluded)
 
     def _by_chance(self, query: "_Query", count: int) -> Scored:
-        places = self._places.get(self._language(query), [])
+        places = self._places.get(query.language, [])
         drawn = self._random(query.text).sample(places, min(len(places), count + len(query.excluded)))
         return [(place, 0.0) for place in drawn if place not in query.excluded][:count]
-
-    def _diversify(self, found: Scored, count: int) -> Scored:
-        places = [place for place, _ in found]
-        scores = np.array([score for _, score in found], dtype=np.float32)
-        chosen = maximal_marginal_relevance(scores, self._index.sentence_vectors(places), count, self._config.diversity)
-        return [found[place] for place in chosen]
 
     def _in_order(self, text: str, found: Scored, method: Method) -> Retrieval:
         if self._config.order == "best-last":
@@ -183,9 +160,6 @@ class Retriever:
             found = self._random(text).sample(found, len(found))
         scores = tuple(None if method == "random" else score for _, score in found)
         return Retrieval(tuple(self._pool[place] for place, _ in found), scores, method)
-
-    def _language(self, query: "_Query") -> str | None:
-        return query.language if self._config.same_language else None
 
     def _excluded(self, text: str, exclude_ids: Collection[str]) -> frozenset[int]:
         same_id = set().union(*(self._by_id.get(name, ()) for name in exclude_ids))
@@ -202,28 +176,3 @@ class _Query:
     spans: tuple[Span, ...]
     language: str
     excluded: Set[int]
-
-
-def maximal_marginal_relevance(scores: Floats, vectors: Floats, count: int, diversity: float) -> list[int]:
-    """Choose ``count`` of n candidates, each time the highest ``(1 - d) score - d max cosine to the chosen``.
-
-    Args:
-        scores: ``(n,)`` relevance, best first.
-        vectors: ``(n, dim)`` unit vectors.
-        count: how many.
-        diversity: d, from 0 (relevance alone) to 1.
-
-    >>> maximal_marginal_relevance(np.array([1.0, 0.9, 0.5]), np.array([[1.0, 0], [1, 0], [0, 1]]), 2, 0.5)
-    [0, 2]
-    """
-    likeness = vectors @ vectors.T
-    closest = np.full(len(scores), -1.0)
-    left = np.ones(len(scores), dtype=bool)
-    chosen: list[int] = []
-    while len(chosen) < min(count, len(scores)):
-        gain = np.where(left, (1 - diversity) * scores - diversity * closest, -np.inf)
-        pick = int(gain.argmax())
-        chosen.append(pick)
-        left[pick] = False
-        closest = np.maximum(closest, likeness[pick])
-    return chosen

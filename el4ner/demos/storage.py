@@ -20,10 +20,8 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
 REBUILD = "rebuild it with python -m el4ner.index"
 MEANINGS = {
-    "kind": "the FAISS kind (demonstrations.index)",
     "embedder": "the embedder",
     "pool": "the pool",
-    "source": "the source of pool spans (pool.spans)",
 }
 
 
@@ -32,7 +30,7 @@ class Manifest(BaseModel):
 
     Attributes:
         version: of this file layout.
-        kind: FAISS kind.
+        kind: of the FAISS indexes.
         dim: length of the vectors.
         embedder: fingerprint of the embedder.
         pool: hash of the pool.
@@ -45,7 +43,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[2] = VERSION
-    kind: Literal["flat", "hnsw", "ivf"]
+    kind: Literal["flat"] = "flat"
     dim: int
     embedder: str
     pool: str
@@ -152,7 +150,6 @@ def _load_partition(folder: Path, language: str, manifest: Manifest) -> Partitio
         raise ValueError("sizes differ from the manifest")
     owners_of = spans_of.inverse(spans)
     return Partition(
-        manifest.kind,
         tensors["positions"],
         vectors,
         sentences,

@@ -1,6 +1,7 @@
 """Weights w(s) of input spans in SpanSim: all alike, by part of speech (the paper), or by label statistics (DEER)."""
 
 import importlib
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -9,11 +10,13 @@ import numpy as np
 
 from el4ner.config import DemonstrationConfig
 from el4ner.demos.similarity import Floats
+from el4ner.environment import pip_install
 from el4ner.errors import ConfigError
 from el4ner.text.documents import Document
 from el4ner.text.formats import tokenize
 from el4ner.text.spans import Span
 
+POS_PIPELINES = {"en": "en_core_web_sm", "zh": "zh_core_web_sm"}
 POS_WEIGHTS = {"PROPN": 4.0, "NOUN": 2.0, "PRON": 1.0}
 ENTITY_SHARE, CONTEXT_SHARE, OTHER_SHARE = 1.0, 0.5, 0.01
 CONTEXT_TOKENS = 2
@@ -54,9 +57,7 @@ class PosWeights:
             ConfigError: no pipeline is named for the language.
         """
         if language not in self._pipelines:
-            raise ConfigError(
-                f"demonstrations.pos_pipelines names no pipeline for {language}; add one, or use weights: labels"
-            )
+            raise ConfigError(f"demonstrations.weights pos knows no spaCy pipeline for {language}; use weights: labels")
         with self._lock:
             parsed = self._pipelines[language](text)
         tokens = [(Span(token.idx, token.idx + len(token)), POS_WEIGHTS.get(token.pos_, 0.0)) for token in parsed]
@@ -101,7 +102,7 @@ class LabelWeights:
 def build_weights(config: DemonstrationConfig, pool: Sequence[Document]) -> SpanWeights:
     """The weights that the configuration names, learned from the pool where they are learned."""
     if config.weights == "pos":
-        return PosWeights({language: name for language, name in config.pos_pipelines.items()})
+        return PosWeights(POS_PIPELINES)
     return LabelWeights.learn(pool) if config.weights == "labels" else UniformWeights()
 
 
@@ -123,12 +124,12 @@ def _load_pipeline(name: str) -> Any:
         spacy: Any = importlib.import_module("spacy")
     except ImportError as error:
         raise ConfigError(
-            "demonstrations.weights pos needs spaCy: pip install 'el4ner[pos]'; or use weights: labels"
+            f"demonstrations.weights pos needs spaCy: {pip_install('spacy')}; or use weights: labels"
         ) from error
     try:
         return spacy.load(name, exclude=["ner"])
     except OSError as error:
         raise ConfigError(
-            f"demonstrations.pos_pipelines: {name} is not installed: python -m spacy download {name}"
+            f"demonstrations.weights pos needs spaCy's {name}: {sys.executable} -m spacy download {name}"
             " (or pip install its wheel where there is no network)"
         ) from error

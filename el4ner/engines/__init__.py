@@ -1,1 +1,1 @@
-"""What answers a request: a model in process, one behind a server of any kind, recorded answers; and the cache before them."""
+"""What answers a request: a model in process, or one behind a server of any kind; and the cache before them."""

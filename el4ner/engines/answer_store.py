@@ -1,142 +1,126 @@
-"""Answers kept on disk: one JSON line each, found again by the key of the request.
+"""Answers kept on disk: one SQLite file, in which an answer is found again by the key of its request.
 
 The file holds model answers, which repeat document text: it is created with mode 0600 and belongs in the output folder.
-Only keys and file offsets stay in memory.
 """
 
 import json
+import logging
 import os
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 from el4ner.engines.base import Answer, Choice, Usage
 from el4ner.errors import ConfigError
 
-_KEY_PREFIX = b'{"key": "'
-_KEY_LENGTH = 64
+BUSY_S = 60.0
+"""Longest wait for another process that writes to the file."""
+SCHEMA = "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID"
+PUT = "INSERT INTO answers VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET content = excluded.content"
+logger = logging.getLogger(__name__)
 
 
 class AnswerStore:
-    """An append-only JSONL file of answers.
+    """Answers by the key of the request. Safe for several threads and several processes, and when a process is killed.
 
-    A line that a crash tore is cut off when the file is opened again; a line that cannot be read counts as not there.
+    What was put is found after a kill of the process; a power failure may lose the last answers. Where the file cannot be
+    written any more (a full disk), that is logged once, further answers are not kept, and those that are there are found.
 
     Args:
-        path: the file; created, with its folder, unless ``read_only``.
-        max_entries: most keys held in memory (about 150 bytes each); beyond it the oldest are forgotten, and their
-            requests asked again. None: no bound.
-        read_only: never create, cut or write.
+        path: the file; created, with its folder.
 
     Raises:
-        ConfigError: the file cannot be opened.
+        ConfigError: the file cannot be opened, or is no such file.
     """
 
-    def __init__(self, path: Path, *, max_entries: int | None = 1_000_000, read_only: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._max_entries = max_entries
-        self._recent: dict[int, int] = {}
-        self._older: dict[int, int] = {}
-        self._file = _open(path, read_only)
-        self._end = 0
-        self._load()
-        if not read_only:
-            os.ftruncate(self._file, self._end)
-
-    @property
-    def entries(self) -> int:
-        """Number of keys that can be found."""
-        return len(self._recent.keys() | self._older.keys())
+        self._lock = threading.Lock()
+        self._keeps = True
+        try:
+            self._database = _open(path)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(
+                f"cannot use {path} as the cache of answers ({error}); delete it if it is damaged or of an earlier version"
+            ) from error
 
     def get(self, key: str) -> Answer | Choice | None:
         """The answer to the request with that key (sha256, hex), or None."""
-        short = _short(key)
-        offset = self._recent.get(short, self._older.get(short))
-        if offset is None:
-            return None
-        with os.fdopen(os.dup(self._file), "rb", buffering=1 << 14) as lines:
-            lines.seek(offset)
-            return _decode(lines.readline(), key)
+        with self._lock:
+            try:
+                row = self._database.execute("SELECT content FROM answers WHERE key = ?", (_short(key),)).fetchone()
+            except sqlite3.DatabaseError as error:
+                self._stop_keeping("read", error)
+                return None
+        return None if row is None else _decode(row[0])
 
     def put(self, key: str, answer: Answer | Choice) -> None:
         """Keep an answer; a later one with the same key replaces an earlier one."""
-        line = _encode(key, answer)
-        self._remember(key, os.lseek(self._file, 0, os.SEEK_END))
-        written = 0
-        while written < len(line):
-            written += os.write(self._file, line[written:])
+        with self._lock:
+            if not self._keeps:
+                return
+            try:
+                self._database.execute(PUT, (_short(key), _encode(answer)))
+            except sqlite3.DatabaseError as error:
+                self._stop_keeping("write", error)
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        with self._lock:
+            self._database.close()
 
-    def _load(self) -> None:
-        with os.fdopen(os.dup(self._file), "rb") as lines:
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    break
-                if line.startswith(_KEY_PREFIX):
-                    self._remember_raw(line[len(_KEY_PREFIX) :][:_KEY_LENGTH], self._end)
-                self._end += len(line)
-
-    def _remember_raw(self, raw: bytes, offset: int) -> None:
-        try:
-            self._remember(raw.decode("ascii"), offset)
-        except ValueError:
-            return
-
-    def _remember(self, key: str, offset: int) -> None:
-        self._recent[_short(key)] = offset
-        if self._max_entries is not None and 2 * len(self._recent) >= self._max_entries:
-            self._recent, self._older = {}, self._recent
+    def _stop_keeping(self, what: str, error: sqlite3.Error) -> None:
+        if self._keeps:
+            logger.warning("cannot %s the cache of answers %s (%s); answers are no longer kept", what, self.path, error)
+        self._keeps = False
 
 
-def _open(path: Path, read_only: bool) -> int:
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # SQLite gives its further files (-wal, -shm) the mode of this one.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    path.chmod(0o600)
+    database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        if read_only:
-            return os.open(path, os.O_RDONLY)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        os.fchmod(file, 0o600)
-        return file
-    except OSError as error:
-        raise ConfigError(
-            f"cannot open the answer file {path}: {error.strerror}; give the path of a JSONL file"
-        ) from error
+        # With a write-ahead log, each answer is one sequential write, and no kill of a process leaves half of one.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
 
 
-def _short(key: str) -> int:
-    """64 bits of the key: enough to find a line, whose full key is then compared."""
-    return int(key[:16], 16)
+def _short(key: str) -> bytes:
+    """The key as bytes, half as long as in hex."""
+    return bytes.fromhex(key)
 
 
-def _encode(key: str, answer: Answer | Choice) -> bytes:
-    content: dict[str, Any] = {"key": key}
+def _encode(answer: Answer | Choice) -> str:
+    content: dict[str, Any] = {"usage": [answer.usage.prompt_tokens, answer.usage.answer_tokens]}
     if isinstance(answer, Answer):
-        content |= {"text": answer.text, "finish_reason": answer.finish_reason}
-        if answer.token_log_probs:
-            content["token_log_probs"] = answer.token_log_probs
+        content |= {"text": answer.text, "finish_reason": answer.finish_reason, "tokens": answer.token_log_probs}
     else:
         content |= {"label": answer.label, "log_probs": answer.log_probs}
-    content |= {"prompt_tokens": answer.usage.prompt_tokens, "answer_tokens": answer.usage.answer_tokens}
-    return json.dumps(content).encode("ascii") + b"\n"
+    return json.dumps(content)
 
 
-def _decode(line: bytes, key: str) -> Answer | Choice | None:
+def _decode(line: str) -> Answer | Choice | None:
+    """The answer; None where the line holds none."""
     try:
         content = json.loads(line)
-        if content["key"] != key:
-            return None
-        usage = Usage(int(content.get("prompt_tokens", 0)), int(content.get("answer_tokens", 0)), cached=True)
+        prompt_tokens, answer_tokens = map(int, content["usage"])
+        usage = Usage(prompt_tokens, answer_tokens, cached=True)
         if "label" in content:
-            scores = content.get("log_probs")
+            scores = content["log_probs"]
             scores = None if scores is None else {str(label): float(score) for label, score in scores.items()}
             return Choice(_string(content["label"]), scores, usage)
-        if (finish_reason := content.get("finish_reason", "stop")) not in ("stop", "length"):
+        if content["finish_reason"] not in ("stop", "length"):
             return None
-        log_probs = tuple((int(size), float(value)) for size, value in content.get("token_log_probs", ()))
-        return Answer(_string(content["text"]), finish_reason, usage, log_probs)
+        log_probs = tuple((int(size), float(value)) for size, value in content["tokens"])
+        return Answer(_string(content["text"]), content["finish_reason"], usage, log_probs)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 

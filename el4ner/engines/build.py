@@ -1,7 +1,6 @@
 """From a configuration to engines that are metered and never asked the same twice."""
 
 from functools import partial
-from pathlib import Path
 
 from el4ner.config import Config, MemberConfig
 from el4ner.engines.answer_store import AnswerStore
@@ -12,10 +11,12 @@ from el4ner.engines.gguf import GgufEngine
 from el4ner.engines.http import HttpEngine
 from el4ner.engines.llamacpp_server import SLOTS
 from el4ner.engines.meter import Meter, MeteredEngine
-from el4ner.engines.recorded import RecordedEngine
 from el4ner.engines.scheduler import RoundRobinScheduler
 from el4ner.engines.tuning_record import check_labels
 from el4ner.models.resolve import file_to_run
+
+PATIENCE_S = 600.0
+"""Longest wait for a server that is down, where the quorum cannot do without it, in seconds."""
 
 
 def build_engines(config: Config, meter: Meter, store: AnswerStore | None = None) -> dict[str, Engine]:
@@ -27,7 +28,7 @@ def build_engines(config: Config, meter: Meter, store: AnswerStore | None = None
     """
     config = _with_files(config)
     check_labels(config)
-    circuit_breaker = CircuitBreaker(dispensable=_dispensable(config), patience_s=config.batch.patience_s)
+    circuit_breaker = CircuitBreaker(dispensable=_dispensable(config), patience_s=PATIENCE_S)
     scheduler = RoundRobinScheduler(SLOTS)
     return {
         member.name: MeteredEngine(
@@ -49,8 +50,7 @@ async def check_engines(config: Config) -> None:
         if settings.engine == "local":
             GgufEngine(settings, scheduler).check()
         elif settings.engine == "http":
-            key_file = config.serving.api_key_file
-            member = HttpEngine(settings, allow_hosts=config.allow_hosts, key_file=key_file)
+            member = HttpEngine(settings, allow_hosts=config.allow_hosts)
             try:
                 await member.check()
             finally:
@@ -78,10 +78,5 @@ def _engine(
 ) -> Engine:
     if member.engine == "http":
         report = partial(meter.record_server_counts, member.name)
-        key_file = config.serving.api_key_file
-        return HttpEngine(
-            member, allow_hosts=config.allow_hosts, circuit_breaker=circuit_breaker, key_file=key_file, report=report
-        )
-    if member.engine == "recorded":
-        return RecordedEngine(member.name, Path(member.model))
+        return HttpEngine(member, allow_hosts=config.allow_hosts, circuit_breaker=circuit_breaker, report=report)
     return GgufEngine(member, scheduler)

@@ -25,6 +25,7 @@ from el4ner.models.resolve import tokenizer_folder
 
 METRICS_S = 5.0
 """Longest wait for the server's counters; a run neither waits for them nor fails without them."""
+RETRIES = 4
 logger = logging.getLogger(__name__)
 
 
@@ -38,9 +39,9 @@ class HttpEngine:
         config: engine ``http``.
         allow_hosts: hosts besides loopback that documents may be sent to.
         special_tokens: control tokens to escape besides the model's own.
+        retries: further tries after a failure that may pass (429, 5xx, a cut connection).
         backoff_s: mean pause before the first retry, in seconds; it doubles each time.
         circuit_breaker: shared by the members of one ensemble; None: this one is on its own.
-        key_file: file with the API key, where the environment variable is not set.
         report: gets what the server counted between the first request and ``close``, where it tells.
 
     Raises:
@@ -53,17 +54,17 @@ class HttpEngine:
         *,
         allow_hosts: Sequence[str] = (),
         special_tokens: Sequence[str] = KNOWN_SPECIAL_TOKENS,
+        retries: int = RETRIES,
         backoff_s: float = 0.5,
         circuit_breaker: CircuitBreaker | None = None,
-        key_file: str | None = None,
         report: Callable[[ServerCounts], None] | None = None,
     ) -> None:
         self.name = config.name
         self._config = config
         own = special_tokens_in(tokenizer_folder(config.serve.model)) if config.serve else ()
         root, api = split_endpoint(check_endpoint(config.name, config.endpoint or "", allow_hosts))
-        policy = RetryPolicy(config.retries, backoff_s, config.timeout_s)
-        key = api_key(config.api_key_env, key_file)
+        policy = RetryPolicy(retries, backoff_s, config.timeout_s)
+        key = api_key(config.api_key_env)
         self._endpoint = Endpoint(config.name, root, key, config.concurrency, policy, circuit_breaker)
         self._connection = Connection(config, self._endpoint, api, tuple(dict.fromkeys((*special_tokens, *own))))
         self.fingerprint = self._fingerprint(())
@@ -147,7 +148,6 @@ class HttpEngine:
         content = [
             "http",
             config.model,
-            config.revision,
             server,
             config.constrain,
             config.thinking,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from el4ner.engines.gguf_header import GgufHeader
+from el4ner.environment import pip_install
 from el4ner.errors import ModelError
 
 SLOTS = 4
@@ -40,7 +41,9 @@ def start_server(path: Path, header: GgufHeader, context: int) -> LocalServer:
     try:
         import xllamacpp
     except ImportError as error:
-        raise ModelError("engine local needs llama.cpp for GGUF models; install it: pip install xllamacpp") from error
+        raise ModelError(
+            f"engine local needs llama.cpp for GGUF models; install it: {pip_install('xllamacpp')}"
+        ) from error
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_parallel = SLOTS

@@ -138,11 +138,11 @@ def _defines(member: MemberConfig) -> bool:
     """Whether the member's prompts hold definitions of the labels: found out by rendering one."""
     labels = [LabelConfig(name="X", words={"en": "x"}, definitions={"en": _PROBE})]
     if member.role == "mrc":
-        messages = Questions(member.prompt_style, labels, {}).ask("en", "x", ("X",), ())
+        messages = Questions(member.prompt_style, labels).ask("en", "x", ("X",), ())
     elif member.role == "single-pass":
         messages = Marking(member.prompt_style, labels).ask("en", "x", ())
     else:
-        messages = Prompts(member.prompt_style, labels, {}).extract("en", "x", (), answer_format("lines"))
+        messages = Prompts(member.prompt_style, labels).extract("en", "x", (), answer_format("lines"))
     return any(_PROBE in message.content for message in messages)
 
 

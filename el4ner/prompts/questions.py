@@ -9,7 +9,7 @@ Templates are Jinja files under ``templates/mrc/VERSION/STYLE/LANGUAGE/ask.ROLE.
 
 from collections.abc import Sequence
 
-from el4ner.config import Config, LabelConfig, Language
+from el4ner.config import NONE_WORDS, Config, LabelConfig, Language
 from el4ner.errors import ConfigError
 from el4ner.prompts.formats import InlineFormat, Mention
 from el4ner.prompts.grammar import ListForm
@@ -32,7 +32,6 @@ class Questions:
     Args:
         style: ``full`` or ``compact``.
         labels: the entity types.
-        none_words: the answer where a type has no mention, per language.
         types_per_call: how many types a call asks about; above 1 an answer has a line for each.
         marked: whether an answer is the text with marks around the mentions, and not a list of them.
 
@@ -48,7 +47,6 @@ class Questions:
         self,
         style: str,
         labels: Sequence[LabelConfig],
-        none_words: dict[Language, str],
         types_per_call: int = 1,
         *,
         marked: bool = False,
@@ -61,7 +59,6 @@ class Questions:
         self.style = style
         self._templates = Style(_ROOT, style)
         self._labels = {label.name: label for label in labels}
-        self._none_words = none_words
         self._joint = types_per_call > 1
         names = tuple(self._labels)
         self.groups: tuple[Group, ...] = tuple(
@@ -72,7 +69,7 @@ class Questions:
     def of(cls, style: str, config: Config) -> "Questions":
         """The questions of a style for a configuration's labels."""
         c = config.mrc
-        return cls(style, config.labels, config.none_words, c.types_per_call, marked=c.answers == "marked")
+        return cls(style, config.labels, c.types_per_call, marked=c.answers == "marked")
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -86,7 +83,7 @@ class Questions:
     def about(self, labels: Sequence[LabelConfig]) -> "Questions":
         """The same questions about other types."""
         per_call = max(map(len, self.groups))
-        return Questions(self.style, labels, self._none_words, per_call, marked=self.marked)
+        return Questions(self.style, labels, per_call, marked=self.marked)
 
     @property
     def identity(self) -> str:
@@ -144,7 +141,7 @@ class Questions:
         return write_mentions(document.text, _spans(document, type_name), language, self._none_word(language))
 
     def _none_word(self, language: Language) -> str:
-        return self._none_words.get(language, "none")
+        return NONE_WORDS[language]
 
     @staticmethod
     def _described(label: LabelConfig, language: Language) -> dict[str, str]:

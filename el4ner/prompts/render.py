@@ -8,7 +8,7 @@ Training and inference render through this module alone.
 from collections.abc import Sequence
 from functools import lru_cache
 
-from el4ner.config import Config, LabelConfig, Language
+from el4ner.config import NONE_WORDS, Config, LabelConfig, Language
 from el4ner.errors import ConfigError
 from el4ner.prompts.copying import write_copy
 from el4ner.prompts.formats import AnswerFormat
@@ -33,16 +33,15 @@ class Prompts:
         ConfigError: there is no such style.
     """
 
-    def __init__(self, style: str, labels: Sequence[LabelConfig], none_words: dict[Language, str]) -> None:
+    def __init__(self, style: str, labels: Sequence[LabelConfig]) -> None:
         self.style = style
         self._templates = style_of(_ROOT, style)
         self._labels = tuple(labels)
-        self._none_words = none_words
 
     @classmethod
     def of(cls, style: str, config: Config) -> "Prompts":
         """The prompts of a style for a configuration's labels."""
-        return cls(style, config.labels, config.none_words)
+        return cls(style, config.labels)
 
     @property
     def identity(self) -> str:
@@ -61,7 +60,7 @@ class Prompts:
 
     def none_word(self, language: Language) -> str:
         """What the models call a candidate that is no entity."""
-        return self._none_words.get(self.words(language), "none")
+        return NONE_WORDS[self.words(language)]
 
     def true_false_words(self, language: Language) -> tuple[str, str]:
         """The two answers of the verification: true, false."""

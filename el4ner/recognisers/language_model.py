@@ -16,6 +16,8 @@ from el4ner.text.spans import Span
 
 Order: TypeAlias = Literal["best-last", "best-first", "random"]
 ResultT = TypeVar("ResultT")
+LONGEST_MENTION = 200
+"""Characters; longer mentions are dropped and counted."""
 
 
 def nearest_sentences(
@@ -108,7 +110,7 @@ def locate(
             leaked = any(mention.surface in document.text for document in demonstrations)
             counts["leaked-from-demonstration" if leaked else "not-in-text"] += 1
         on_line = [place for place in places if not crosses_lines(text, place.start, place.end)]
-        fitting = [place for place in on_line if place.end - place.start <= settings.max_mention_chars]
+        fitting = [place for place in on_line if place.end - place.start <= LONGEST_MENTION]
         counts["across-lines"] += len(places) - len(on_line)
         counts["too-long-mention"] += len(on_line) - len(fitting)
         spans.update(fitting)

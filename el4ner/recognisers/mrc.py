@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from el4ner.config import Config, MemberConfig
@@ -16,11 +15,12 @@ from el4ner.prompts.questions import Group, Questions
 from el4ner.recognisers.base import WindowContext
 from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, check_named, locate, marked_places
 from el4ner.recognisers.proposal import Proposal, by_span
-from el4ner.text.align import find
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
 
 STAGE = "mrc"
+LONGEST_LIST = 256
+"""Tokens of an answer that is a list."""
 
 
 def balanced_sentences(
@@ -80,7 +80,7 @@ class MrcRecogniser(LanguageModelRecogniser):
     def question_request(self, context: WindowContext, group: Group, demonstrations: Sequence[Document]) -> Request:
         """The request for one group of types."""
         text, questions = context.text, self.questions
-        listed = min(self.config.mrc.max_answer_tokens, 2 * len(text) + 32 * len(group))
+        listed = min(LONGEST_LIST, 2 * len(text) + 32 * len(group))
         return Request(
             stage=STAGE,
             messages=questions.ask(context.language, text, group, demonstrations),
@@ -110,8 +110,6 @@ class MrcRecogniser(LanguageModelRecogniser):
     def _locate(
         self, mentions: Sequence[Mention], context: WindowContext, demonstrations: Sequence[Document]
     ) -> list[Span]:
-        if self.config.mrc.occurrences == "first":
-            mentions = [replace(one, span=one.span or _first(one.surface, context.text)) for one in mentions]
         return locate(mentions, context, demonstrations, self._located)
 
 
@@ -121,13 +119,8 @@ def _readable(answer: Answer, marked: bool) -> str:
         return answer.text
     said = None if marked else before_repeats(answer.text)
     if said is None:
-        remedy = "use smaller windows" if marked else "raise mrc.max_answer_tokens"
-        raise ParseError(f"the answer was cut at its longest; {remedy}")
+        raise ParseError("the answer was cut at its longest; use smaller windows")
     return said
-
-
-def _first(surface: str, text: str) -> Span | None:
-    return next(iter(find(surface, text)), None)
 
 
 def _by_reason(errors: Sequence[Exception]) -> list[list[Exception]]:

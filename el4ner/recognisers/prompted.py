@@ -13,7 +13,7 @@ from el4ner.prompts.demonstrated import demonstrated_candidates
 from el4ner.prompts.formats import answer_format
 from el4ner.prompts.render import Prompts
 from el4ner.recognisers.base import Judge, WindowContext
-from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, check_named, locate, most_similar
+from el4ner.recognisers.language_model import LanguageModelRecogniser, as_text, check_named, locate
 from el4ner.recognisers.proposal import Proposal
 from el4ner.text.documents import Document
 from el4ner.text.spans import Span
@@ -21,6 +21,8 @@ from el4ner.vote.votes import Vote
 
 LONGEST_LABEL = 16
 """Tokens of the longest label word."""
+LONGEST_ANSWER = 1024
+"""Tokens of an extraction."""
 
 
 class PromptedRecogniser(LanguageModelRecogniser, Judge):
@@ -55,8 +57,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
         asked: dict[Span | str, Span] = {}
         for span, key in keys.items():
             asked.setdefault(key, span)
-        near = most_similar(demonstrations, self.config.classify.k, self.config.demonstrations.order)
-        questions = [self.classify(context, span, near) for span in asked.values()]
+        questions = [self.classify(context, span, demonstrations) for span in asked.values()]
         answers = await asyncio.gather(*(context.attempt(self.name, "classify", question) for question in questions))
         votes = dict(zip(asked, answers, strict=True))
         found = () if proposal is None else proposal.types
@@ -83,9 +84,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
         request_with = partial(self.extraction_request, context)
         answer, fitting = await self.ask(context, self.engine.generate, request_with, demonstrations)
         if answer.finish_reason == "length":
-            raise ParseError(
-                "the answer was cut at its longest; use smaller windows or raise extract.max_answer_tokens"
-            )
+            raise ParseError("the answer was cut at its longest; use smaller windows")
         mentions = self.answer_format.read(answer.text, context.text)
         spans = locate(mentions, context, fitting, self.config.extract)
         check_named(mentions, context.text)
@@ -111,7 +110,7 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
         return Request(
             stage="extract" if demonstrations else "pre-extract",
             messages=self.prompts.extract(context.language, text, demonstrations, written),
-            max_tokens=min(self.config.extract.max_answer_tokens, 2 * len(text) + 64),
+            max_tokens=min(LONGEST_ANSWER, 2 * len(text) + 64),
             copy_of=text if written.name == "inline" else None,
             template=self.prompts.identity,
             list_of=written.list_form(text),
@@ -140,12 +139,11 @@ class PromptedRecogniser(LanguageModelRecogniser, Judge):
 
     def preview(self, context: WindowContext, demonstrations: Sequence[Document]) -> list[tuple[str, str]]:
         """A prompt of each of the paper's steps; the text's first word stands for a candidate."""
-        near = most_similar(demonstrations, self.config.classify.k, self.config.demonstrations.order)
         span = _first_word(context.text)
         return [
             ("pre-extract", as_text(self.extraction_request(context, ()))),
             ("extract", as_text(self.extraction_request(context, demonstrations))),
-            ("classify", as_text(self.classification_request(context, span, near))),
+            ("classify", as_text(self.classification_request(context, span, demonstrations))),
             ("verify", as_text(self.verification_request(context, span, self.config.type_names[0]))),
         ]
 

@@ -31,11 +31,11 @@ async def verify(
 
     async def judged(entity: VotedEntity) -> VotedEntity | None:
         given = votes[entity.span]
-        if settings.mode == "doubtful" and share(given, entity.type) >= settings.doubtful_below:
+        if settings.mode == "doubtful" and share(given, entity.type) >= 1.0:
             return entity
         answers = await asyncio.gather(*(judge.verify(context, entity.span, entity.type) for judge in judges))
         said = [(judge.name, answer) for judge, answer in zip(judges, answers, strict=True) if answer is not None]
-        verdicts = {name: probability >= settings.threshold for name, probability in said}
+        verdicts = {name: probability >= 0.5 for name, probability in said}
         return _after_verdicts(replace(entity, verdicts=verdicts), given, config, context)
 
     results = await asyncio.gather(*map(judged, entities))

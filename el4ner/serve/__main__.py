@@ -37,7 +37,7 @@ def _start(options: argparse.Namespace) -> int:
     from el4ner.serve.control import start, supervise
 
     run = supervise if options.foreground else start
-    return run(options.config, gpus=options.gpus, cpu=options.cpu, say=_say)
+    return run(options.config, gpus=options.gpus, cpu=options.cpu, say=_say, hang_s=options.hang_s)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -60,10 +60,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _stop(options: argparse.Namespace) -> int:
-    from el4ner.config import load_config
     from el4ner.serve.control import stop
 
-    names = stop(load_config(options.config), options.config)
+    names = stop(options.config)
     print(f"stopped: {', '.join(names)}" if names else "nothing runs")
     return OK
 
@@ -95,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
             where.add_argument("--cpu", action="store_true", help="serve on the CPU")
         if name == "start":
             sub.add_argument("--foreground", action="store_true", help="supervise here (for systemd or a container)")
+            sub.add_argument(
+                "--hang-s", type=float, default=120.0, metavar="SECONDS",
+                help="without a token for so long, a server counts as hung and is started again (120)",
+            )  # fmt: skip
     return parser
 
 

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Mapping
 
-from el4ner.config import ServingConfig
 from el4ner.serve.memory import BLOCK, batched_tokens
 from el4ner.serve.placement import Placed, Plan
 
@@ -25,9 +24,9 @@ OPENING = {"VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_API
 """Variables that would open the server or give it secrets that are not its own: never passed on."""
 
 
-def interpreter(serving: ServingConfig) -> str:
+def interpreter() -> str:
     """The Python that has vLLM."""
-    return serving.python or os.environ.get("EL4NER_VLLM_PYTHON") or sys.executable
+    return os.environ.get("EL4NER_VLLM_PYTHON") or sys.executable
 
 
 def arguments(placed: Placed) -> list[str]:
@@ -70,9 +69,9 @@ def arguments(placed: Placed) -> list[str]:
     return [*words, *server.settings.extra_args]
 
 
-def command(placed: Placed, serving: ServingConfig) -> list[str]:
+def command(placed: Placed) -> list[str]:
     """The whole command line."""
-    return [interpreter(serving), "-m", MODULE, *arguments(placed)]
+    return [interpreter(), "-m", MODULE, *arguments(placed)]
 
 
 def settings(placed: Placed, plan: Plan) -> dict[str, str]:

@@ -22,7 +22,7 @@ from el4ner.serve.probe import probe
 from el4ner.serve.processes import Identity, end_session, identify
 from el4ner.serve.servers import servers
 from el4ner.serve.state import ServerState, State, StateFolder, open_private, state_folder_of
-from el4ner.serve.supervisor import Supervisor, WatchedServer
+from el4ner.serve.supervisor import HANG_S, Supervisor, WatchedServer
 
 TICK_S = 0.5
 STOP_S = 90.0
@@ -36,10 +36,10 @@ def make_plan(config: Config, *, gpus: str | None, cpu: bool, sizes_suffice: boo
         El4nerError: it cannot be served, or does not fit.
     """
     devices: tuple[Device, ...] = machine() if cpu else parse_cards(gpus) if gpus else installed_cards()
-    return place(servers(config, on_cpu=cpu, sizes_suffice=sizes_suffice), devices, config.serving.memory_share)
+    return place(servers(config, on_cpu=cpu, sizes_suffice=sizes_suffice), devices)
 
 
-def supervise(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], None]) -> int:
+def supervise(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], None], hang_s: float = HANG_S) -> int:
     """Start all servers and keep them up until told to end (SIGTERM, SIGINT). The exit code: 1 if one never came up.
 
     Raises:
@@ -47,13 +47,13 @@ def supervise(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], N
         El4nerError: the plan cannot be made, or a port or a key is missing.
     """
     config = load_config(path)
-    folder = state_folder_of(config, path)
+    folder = state_folder_of(path)
     with folder.lock():
         _clear_leftovers(folder)
         plan = make_plan(config, gpus=gpus, cpu=cpu)
         me = identify(os.getpid())
         assert me is not None
-        watched = [_watched(placed, plan, config, folder) for placed in plan.placed]
+        watched = [_watched(placed, plan, folder) for placed in plan.placed]
         state = State(
             str(path.resolve()), wanted_hash(config, gpus=gpus, cpu=cpu), me, [item.state for item in watched]
         )
@@ -67,11 +67,7 @@ def supervise(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], N
                     say(f"{server.name}: {server.phase}" + (f" ({server.reason})" if server.reason else ""))
 
         changed()
-        bounds = config.serving
-        keeper = Supervisor(
-            watched, ready_s=bounds.ready_s, hang_s=bounds.hang_s, restarts=bounds.restarts, changed=changed
-        )
-        return _keep(keeper, len(watched), say)
+        return _keep(Supervisor(watched, changed, hang_s), len(watched), say)
 
 
 def _keep(keeper: Supervisor, count: int, say: Callable[[str], None]) -> int:
@@ -99,7 +95,7 @@ def _keep(keeper: Supervisor, count: int, say: Callable[[str], None]) -> int:
         keeper.stop()
 
 
-def start(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], None]) -> int:
+def start(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], None], hang_s: float = HANG_S) -> int:
     """Start a supervisor in the background and wait until all members answer; 1 if one does not come up.
 
     Run twice, it waits for the servers that are there already.
@@ -109,14 +105,14 @@ def start(path: Path, *, gpus: str | None, cpu: bool, say: Callable[[str], None]
         El4nerError: the plan cannot be made.
     """
     config = load_config(path)
-    folder = state_folder_of(config, path)
+    folder = state_folder_of(path)
     running = _running(folder)
     if running is None:
         # Faults of the configuration are told here, before anything is in the background.
         plan = make_plan(config, gpus=gpus, cpu=cpu)
         for placed in plan.placed:
-            api_key(placed.server.key_env, config.serving.api_key_file)
-        return _follow(folder, _spawn(path, folder, gpus=gpus, cpu=cpu), say)
+            api_key(placed.server.key_env)
+        return _follow(folder, _spawn(path, folder, gpus=gpus, cpu=cpu, hang_s=hang_s), say)
     if running.wanted != wanted_hash(config, gpus=gpus, cpu=cpu):
         raise ConfigError("servers of this configuration run already, with other settings; stop them first")
     say("running already")
@@ -130,31 +126,31 @@ def wanted_hash(config: Config, *, gpus: str | None, cpu: bool) -> str:
         for m in config.members
         if m.serve is not None
     ]
-    content = [members, config.serving.model_dump(mode="json"), gpus, cpu]
+    content = [members, gpus, cpu]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def status(config: Config, path: Path) -> list[tuple[ServerState, bool]]:
     """Each server with whether it answers now; empty if nothing runs."""
-    state = _running(state_folder_of(config, path))
+    state = _running(state_folder_of(path))
     if state is None:
         return []
     keys = {member.name: member.api_key_env for member in config.members}
     found = []
     for server in state.servers:
-        key = api_key(keys.get(server.name), config.serving.api_key_file)
+        key = api_key(keys.get(server.name))
         alive = server.process is not None and server.process.alive()
         found.append((server, alive and probe(server.url, server.models, key).answers))
     return found
 
 
-def stop(config: Config, path: Path) -> list[str]:
+def stop(path: Path) -> list[str]:
     """End the supervisor and every server that it started; their names. Nothing else is touched.
 
     Raises:
         ModelError: a server does not end.
     """
-    folder = state_folder_of(config, path)
+    folder = state_folder_of(path)
     state = folder.read()
     if state is None:
         return []
@@ -191,12 +187,12 @@ def _running(folder: StateFolder) -> State | None:
     return state if state is not None and state.supervisor.alive() else None
 
 
-def _watched(placed: Placed, plan: Plan, config: Config, folder: StateFolder) -> WatchedServer:
+def _watched(placed: Placed, plan: Plan, folder: StateFolder) -> WatchedServer:
     server = placed.server
-    key = api_key(server.key_env, config.serving.api_key_file)
+    key = api_key(server.key_env)
     env: Mapping[str, str] = environment(os.environ, settings(placed, plan), key)
     launch = Launch(
-        server.name, command(placed, config.serving), env, server.host, server.port, folder.log(server.name),
+        server.name, command(placed), env, server.host, server.port, folder.log(server.name),
         nice=placed.cards[0].is_cpu,
     )  # fmt: skip
     models = [server.served, *server.adapters]
@@ -209,9 +205,18 @@ def _watched(placed: Placed, plan: Plan, config: Config, folder: StateFolder) ->
     )  # fmt: skip
 
 
-def _spawn(path: Path, folder: StateFolder, *, gpus: str | None, cpu: bool) -> Identity:
+def _spawn(path: Path, folder: StateFolder, *, gpus: str | None, cpu: bool, hang_s: float) -> Identity:
     folder.make()
-    words = [sys.executable, "-m", "el4ner.serve", "start", str(path.resolve()), "--foreground"]
+    words = [
+        sys.executable,
+        "-m",
+        "el4ner.serve",
+        "start",
+        str(path.resolve()),
+        "--foreground",
+        "--hang-s",
+        str(hang_s),
+    ]
     words += ["--cpu"] if cpu else ["--gpus", gpus] if gpus else []
     with open_private(folder.supervisor_log, os.O_TRUNC) as log:
         process = subprocess.Popen(

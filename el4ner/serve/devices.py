@@ -15,6 +15,10 @@ _UNITS = {"gib": GIB, "gb": 10**9, "mib": 2**20}
 _QUERY = ["--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
 
 
+MEMORY_SHARE = 0.92
+"""Share of a device's memory that a plan may fill."""
+
+
 @dataclass(frozen=True)
 class Device:
     """A card, or the machine's memory. ``total`` and ``free`` in bytes; ``index`` as the driver counts."""
@@ -25,9 +29,10 @@ class Device:
     free: int
     is_cpu: bool = False
 
-    def room(self, share: float) -> int:
+    @property
+    def room(self) -> int:
         """Bytes that a plan may fill: a share of the total, and never more than is free."""
-        return min(int(self.total * share), self.free)
+        return min(int(self.total * MEMORY_SHARE), self.free)
 
 
 def parse_cards(text: str) -> tuple[Device, ...]:

@@ -72,7 +72,7 @@ def start_process(launch: Launch) -> "tuple[subprocess.Popen[bytes], Identity]":
         except OSError as error:
             raise ModelError(
                 f"member {launch.name}: cannot start {launch.words[0]} ({error.strerror}); name an interpreter that has "
-                "vLLM: EL4NER_VLLM_PYTHON or serving.python"
+                "vLLM: EL4NER_VLLM_PYTHON"
             ) from None
     if launch.nice:
         _step_back(process.pid)

@@ -10,7 +10,7 @@ _EMPTY = re.compile(r"(?:Engine core initialization failed|Failed core proc|Work
 _HARMLESS = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")
 """Levels of lines that may speak of errors without one."""
 _ADVICE = (
-    (r"No module named '?vllm", "install vLLM, or name an interpreter that has it: EL4NER_VLLM_PYTHON or serving.python"),
+    (r"No module named '?vllm", "install vLLM, or name an interpreter that has it: EL4NER_VLLM_PYTHON"),
     (r"Free memory on device|Available memory on node", "something else holds the memory; look with nvidia-smi or free -g"),
     (r"larger than the maximum number of tokens|max seq len|KV cache is needed", "raise serve.kv_tokens or lower serve.context"),
     (r"out of memory|OutOfMemory|Cannot allocate memory", "lower serve.kv_tokens or serve.concurrency"),

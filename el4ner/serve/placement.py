@@ -30,24 +30,23 @@ class Placed:
 
 @dataclass(frozen=True)
 class Plan:
-    """All servers with their devices, and the share of each device that may be filled."""
+    """All servers with their devices."""
 
     placed: tuple[Placed, ...]
     devices: tuple[Device, ...]
-    share: float
 
     def used(self, device: Device) -> int:
         """Bytes planned on a device."""
         return sum(placed.need.total for placed in self.placed if device in placed.cards)
 
 
-def place(servers: Sequence[Server], devices: tuple[Device, ...], share: float) -> Plan:
+def place(servers: Sequence[Server], devices: tuple[Device, ...]) -> Plan:
     """A placement of all servers, in their order.
 
     Raises:
         ConfigError: it does not fit; by how many GiB, and what to change.
     """
-    room = {device: device.room(share) for device in devices}
+    room = {device: device.room for device in devices}
     by_size = sorted(servers, key=lambda server: -_need(server, devices, 1).total)
     for server in by_size:
         if not list(_choices(server, devices, room)):
@@ -57,7 +56,7 @@ def place(servers: Sequence[Server], devices: tuple[Device, ...], share: float) 
         raise ConfigError(_together(by_size, devices, room))
     order = {server.name: rank for rank, server in enumerate(servers)}
     placed = sorted(found, key=lambda item: order[item.server.name])
-    return Plan(_with_spare(placed, devices, room), devices, share)
+    return Plan(_with_spare(placed, devices, room), devices)
 
 
 def _search(
@@ -78,10 +77,9 @@ def _search(
 
 def _choices(server: Server, devices: tuple[Device, ...], room: dict[Device, int]) -> Iterator[Placed]:
     """Where a server fits, fewest cards and emptiest cards first; equally empty cards count once."""
-    wanted = server.settings.tensor_parallel
     copies = server.settings.replicas if isinstance(server.settings.replicas, int) else 1
     by_room = sorted(devices, key=lambda device: -room[device])
-    for cards in [wanted] if wanted else range(1, len(devices) + 1):
+    for cards in range(1, len(devices) + 1):
         if not server.model.shape.splits_into(cards):
             continue
         each = _need(server, devices, cards)
@@ -127,18 +125,14 @@ def _alone(server: Server, devices: tuple[Device, ...], room: dict[Device, int])
     """Why a server fits nowhere even with all cards to itself."""
     copies = server.settings.replicas if isinstance(server.settings.replicas, int) else 1
     splits = [n for n in range(1, len(devices) // copies + 1) if server.model.shape.splits_into(n)]
-    wanted = server.settings.tensor_parallel
-    if not splits or (wanted and wanted not in splits):
+    if not splits:
         return (
-            f"member {server.name}: {copies} x {wanted or 1} card(s) asked, but there are {len(devices)} and the model "
-            f"splits over {splits or [1]}; change serve.tensor_parallel or serve.replicas"
+            f"member {server.name}: {copies} copies asked, but there are {len(devices)} card(s); change serve.replicas"
         )
-    cards = wanted or splits[-1]
+    cards = splits[-1]
     short = _need(server, devices, cards).total - sorted(room.values())[-cards * copies]
     if short <= 0:
-        return (
-            f"member {server.name}: its copies need cards of one size; change serve.replicas or serve.tensor_parallel"
-        )
+        return f"member {server.name}: its copies need cards of one size; change serve.replicas"
     where = "the machine" if devices[0].is_cpu else f"{cards} card(s)"
     return f"member {server.name} does not fit {where}: short by {short / GIB:.1f} GiB each; {_remedy(server, cards, short)}"
 
@@ -163,7 +157,7 @@ def _remedy(server: Server, cards: int, short: int) -> str:
         options.append(f"serve.kv_tokens: {fewer} (now {asked.kv_tokens}; requests beyond it wait)")
     if not asked.fp8 and not server.model.shape.quantised:
         saved = server.model.weights.size(2) - server.model.weights.size(2, fp8=True)
-        options.append(f"serve.quantization: fp8 (saves {saved / cards / GIB:.1f} GiB a card)")
+        options.append(f"serve.dtype: fp8 (saves {saved / cards / GIB:.1f} GiB a card)")
     options.append("a smaller model, or more or larger cards")
     return "change " + ", or ".join(options)
 

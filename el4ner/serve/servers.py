@@ -78,9 +78,9 @@ def servers(config: Config, *, on_cpu: bool, sizes_suffice: bool = False) -> tup
     return tuple(_server(group, on_cpu=on_cpu, sizes_suffice=sizes_suffice) for group in groups.values())
 
 
-def dtype_of(setting: Literal["auto", "float32", "bfloat16", "float16"], stored: str, *, on_cpu: bool) -> str:
-    """The precision to serve in: ``auto`` keeps the stored one, but on a card float32 becomes bfloat16."""
-    if setting != "auto":
+def dtype_of(setting: Literal["auto", "float32", "bfloat16", "float16", "fp8"], stored: str, *, on_cpu: bool) -> str:
+    """The precision to serve in: ``auto`` and ``fp8`` keep the stored one, but on a card float32 becomes bfloat16."""
+    if setting not in ("auto", "fp8"):
         return setting
     return "bfloat16" if stored == "float32" and not on_cpu else stored
 
@@ -99,13 +99,13 @@ def _server(group: list[MemberConfig], *, on_cpu: bool, sizes_suffice: bool) -> 
             " of its own; give the others their own port"
         )
     dtype = dtype_of(settings.dtype, model.shape.dtype, on_cpu=on_cpu)
-    concurrency = settings.concurrency or max(member.concurrency for member in group)
+    concurrency = max(member.concurrency for member in group)
     asked = Workload(
         context=settings.context,
         concurrency=concurrency,
         kv_tokens=settings.kv_tokens or settings.context * concurrency,
         dtype=dtype,
-        fp8=settings.quantization == "fp8" and not model.shape.quantised,
+        fp8=settings.dtype == "fp8" and not model.shape.quantised,
         adapters=len(adapters),
         rank=max((adapter.served_rank for adapter in adapters.values()), default=0),
     )

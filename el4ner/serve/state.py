@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from el4ner.config import Config
 from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.serve.processes import Identity
 from el4ner.text.files import load_json
@@ -80,7 +79,7 @@ class StateFolder:
         status = self.path.lstat()
         if self.path.is_symlink() or status.st_uid != os.geteuid():
             raise ConfigError(
-                f"{self.path} is a link or belongs to another user; name a folder of your own in serving.state"
+                f"{self.path} is a link or belongs to another user; set XDG_STATE_HOME to a folder of your own"
             )
         self.path.chmod(0o700)
 
@@ -157,10 +156,8 @@ def open_private(path: Path, flags: int) -> BinaryIO:
     return os.fdopen(descriptor, "wb")
 
 
-def state_folder_of(config: Config, path: Path) -> StateFolder:
-    """The folder of a configuration: the one it names, or one made from its own path."""
-    if config.serving.state:
-        return StateFolder(Path(config.serving.state))
+def state_folder_of(path: Path) -> StateFolder:
+    """The folder of the configuration at ``path``, under ``$XDG_STATE_HOME`` or ``~/.local/state``."""
     base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     return StateFolder(base / "el4ner" / "serving" / f"{path.stem}-{digest}")

@@ -19,6 +19,12 @@ PAUSE_S = 2.0
 """Rest before the first restart, doubled with each further one within the hour."""
 LIVENESS_S = 10.0
 """Seconds between two looks at a server that is ready, or a quarter of ``hang_s`` if that is less."""
+READY_S = 900.0
+"""Seconds that a server may take from its start to its first token."""
+HANG_S = 120.0
+"""Seconds without a token after which a server that was ready counts as hung."""
+RESTARTS = 3
+"""Restarts of one server within an hour before it is given up."""
 
 
 @dataclass
@@ -58,28 +64,19 @@ class Supervisor:
 
     Args:
         watched: the servers, in the order they are to be started.
-        ready_s: seconds from start to the first completed token.
-        hang_s: seconds without a completed token after which a server that was ready counts as hung.
-        restarts: restarts of one server within an hour.
         changed: called after each change of phase.
+        hang_s: seconds without a completed token after which a server that was ready counts as hung.
     """
 
     def __init__(
         self,
         watched: Sequence[WatchedServer],
-        *,
-        ready_s: float,
-        hang_s: float,
-        restarts: int,
         changed: Callable[[], None],
-        pause_s: float = PAUSE_S,
+        hang_s: float = HANG_S,
     ) -> None:
         self._watched = watched
-        self._ready_s = ready_s
         self._hang_s = hang_s
-        self._restarts = restarts
         self._changed = changed
-        self._pause_s = pause_s
         # Twice as many threads as servers: a liveness check of a process that has ended may still wait for its time to pass.
         self._pool = ThreadPoolExecutor(2 * len(watched), thread_name_prefix="probe")
 
@@ -143,10 +140,8 @@ class Supervisor:
             self._enter(item, "ready")
         elif found is not None and found.fault:
             self._record_death(item, found.fault)
-        elif time.monotonic() - item.started > self._ready_s:
-            self._record_death(
-                item, f"no token within {self._ready_s:.0f} s (serving.ready_s); {reason(self._new_log(item))}"
-            )
+        elif time.monotonic() - item.started > READY_S:
+            self._record_death(item, f"no token within {READY_S:.0f} s; {reason(self._new_log(item))}")
 
     def _check_liveness(self, item: WatchedServer) -> None:
         """A server may hang without ending, and its health page may say that all is well: only a token counts."""
@@ -155,7 +150,7 @@ class Supervisor:
         if found is not None and found.answers:
             item.answered = time.monotonic()
         elif time.monotonic() - item.answered > self._hang_s + pause_s:
-            self._record_death(item, f"it hung: no token for {self._hang_s:.0f} s (serving.hang_s)")
+            self._record_death(item, f"it hung: no token for {self._hang_s:.0f} s")
 
     def _asked(self, item: WatchedServer, ask: Callable[[], Probe], pause_s: float) -> Probe | None:
         """What a probe has found, if one has ended by now; the next begins ``pause_s`` seconds later."""
@@ -176,11 +171,11 @@ class Supervisor:
         item.deaths.append(now)
         while item.deaths and now - item.deaths[0] > HOUR_S:
             item.deaths.popleft()
-        if not item.was_ready or len(item.deaths) > self._restarts:
+        if not item.was_ready or len(item.deaths) > RESTARTS:
             self._enter(item, "failed")
             return
         item.state.restarts += 1
-        item.rest_until = now + self._pause_s * 2 ** (len(item.deaths) - 1)
+        item.rest_until = now + PAUSE_S * 2 ** (len(item.deaths) - 1)
         self._enter(item, "resting")
 
     def _new_log(self, item: WatchedServer) -> str:

@@ -20,7 +20,7 @@ def plan_text(plan: Plan, config: Config) -> str:
         "Memory on each card in GiB; KV cache in tokens and bytes a token:\n" + _table([_HEAD, *rows]),
         "\n".join(_device(plan, index) for index in range(len(plan.devices))),
         "\n".join(remarks(plan, config)),
-        "\n\n".join(command_text(placed, plan, config) for placed in plan.placed),
+        "\n\n".join(command_text(placed, plan) for placed in plan.placed),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -48,10 +48,10 @@ def remarks(plan: Plan, config: Config) -> list[str]:
     return [line if len(line) <= WIDTH else line[: WIDTH - 1] + "…" for line in lines]
 
 
-def command_text(placed: Placed, plan: Plan, config: Config) -> str:
+def command_text(placed: Placed, plan: Plan) -> str:
     """The command of one server for a shell, one argument a line; the API key stays in the environment."""
     names = [f"{name}={shlex.quote(value)}" for name, value in sorted(settings(placed, plan).items())]
-    words = [shlex.quote(word) for word in command(placed, config.serving)]
+    words = [shlex.quote(word) for word in command(placed)]
     pairs: list[list[str]] = [[*words[:3]]]
     for word in words[3:]:
         if word.startswith("-"):
@@ -99,5 +99,5 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def _device(plan: Plan, index: int) -> str:
     device = plan.devices[index]
     kind = "machine" if device.is_cpu else f"card {device.index}"
-    used, room = plan.used(device) / GIB, device.room(plan.share) / GIB
+    used, room = plan.used(device) / GIB, device.room / GIB
     return f"{kind} ({device.name[:30]}, {device.total / GIB:.1f} GiB): {used:.1f} of {room:.1f} GiB planned"

@@ -58,7 +58,7 @@ def _label_sets(config: TrainConfig) -> list[tuple[LabelConfig, ...]]:
 
 def tuning_record_of(config: TrainConfig) -> TuningRecord:
     """What the model is shown, for the note that the pipeline reads."""
-    tasks, prompts = config.tasks, Prompts(config.prompt_style, config.labels, config.none_words)
+    tasks, prompts = config.tasks, Prompts(config.prompt_style, config.labels)
     texts = {data.language for data in config.data}
     spoken = texts if tasks.mrc or tasks.mark else set()
     if tasks.extract or tasks.classify or tasks.verify:

@@ -249,7 +249,6 @@ class TrainConfig(Section):
         default="inline", description="As in the ensemble's configuration."
     )
     labels: tuple[LabelConfig, ...] = Field(min_length=1, description="The entity types.")
-    none_words: dict[Language, str] = Field(default={"en": "none", "zh": "无"}, description="What no entity is called.")
     data: tuple[DataConfig, ...] = Field(min_length=1, description="Labelled files.")
     repeat: dict[Language, float] = Field(
         default_factory=dict,

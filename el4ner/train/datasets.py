@@ -73,7 +73,7 @@ def _batches(
     questions = _questions(config, for_questions)
     maker = ExampleMaker(
         part,
-        Prompts(config.prompt_style, config.labels, config.none_words),
+        Prompts(config.prompt_style, config.labels),
         answer_format(config.answer_format),
         [label.name for label in config.labels],
         retrieve,
@@ -107,7 +107,6 @@ def _questions(config: TrainConfig, retrieve: Retrieve) -> QuestionMaker | None:
     questions = Questions(
         config.prompt_style,
         config.labels,
-        config.none_words,
         config.mrc.types_per_call,
         marked=config.mrc.answers == "marked",
     )

@@ -8,6 +8,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
+from el4ner.environment import pip_install
 from el4ner.errors import ConfigError, ModelError
 from el4ner.train.config import TrainConfig
 from el4ner.train.prefix_cache import can_share
@@ -70,7 +71,7 @@ def check_quantises(config: TrainConfig) -> None:
     wanted = config.lora is not None and config.lora.quantize is not None
     if wanted and importlib.util.find_spec("bitsandbytes") is None:
         raise ConfigError(
-            "lora.quantize: nf4 needs the package bitsandbytes; pip install bitsandbytes, or leave quantize out"
+            f"lora.quantize: nf4 needs bitsandbytes: {pip_install('bitsandbytes')}; or leave quantize out"
         )
 
 

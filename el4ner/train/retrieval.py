@@ -52,7 +52,7 @@ def _retriever(sentences: Sequence[Sentence], config: TrainConfig) -> Retriever:
     settings = config.demonstrations
     pool = unique_texts(sentence.document for sentence in sentences)
     embedder = build_embedder(config.embedder)
-    index = SpanIndex.build(pool, gold_spans(pool), embedder, settings.index)
+    index = SpanIndex.build(pool, gold_spans(pool), embedder)
     return Retriever(settings, pool, index, embedder, build_weights(settings, pool), config.seed)
 
 

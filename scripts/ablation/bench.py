@@ -40,7 +40,7 @@ async def measure(
 ) -> dict[str, dict[str, Cost]]:
     """Write the predictions of all rows for all gold files; costs by gold file and row."""
     await check_engines(config)
-    bench = Bench(config, output / "answers.jsonl" if cache else None)
+    bench = Bench(config, output / "answers.sqlite" if cache else None)
     costs: dict[str, dict[str, Cost]] = {}
     try:
         await bench.warm_up()

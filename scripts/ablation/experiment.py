@@ -102,7 +102,7 @@ def matches(name: str, globs: Sequence[str]) -> bool:
 
 async def ask(work: Work, output: Path, again: Sequence[str], build: Build) -> None:
     """Compute the chosen rows that are not finished, or that match ``again``."""
-    store = AnswerStore(output / ANSWERS, max_entries=None)
+    store = AnswerStore(output / ANSWERS)
     cast, pools = Cast(store, build), Pools(work.config.embedder)
     try:
         await _describe(work, output, cast)
@@ -119,7 +119,7 @@ async def ask(work: Work, output: Path, again: Sequence[str], build: Build) -> N
 async def plan(work: Work, output: Path, build: Build) -> list[str]:
     """The table of what the chosen rows still need."""
     path = output / ANSWERS
-    store = AnswerStore(path, max_entries=None, read_only=True) if path.is_file() else None
+    store = AnswerStore(path) if path.is_file() else None
     cast, pools = Cast(store, build), Pools(work.config.embedder)
     forecast = Forecast(cast, pools, store)
     needs: dict[str, dict[str, Need]] = {}

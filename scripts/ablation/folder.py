@@ -1,7 +1,7 @@
 """The output folder of an experiment: sentences, answers, predictions, and which rows are finished.
 
 OUT/manifest.json                   models, sets, settings, versions; no text
-OUT/answers.jsonl                   every answer of every member, by the hash of what was asked; holds text, mode 0600
+OUT/answers.sqlite                  every answer of every member, by the hash of what was asked; holds text, mode 0600
 OUT/SET/gold.jsonl, pool.jsonl      the sentences; mode 0600
 OUT/SET/WHO/WHAT/predictions.jsonl  a row's predictions with all candidates and votes; offsets, no text
 OUT/SET/WHO/WHAT/row.json           written when the row is finished: what it was computed from, and what it cost
@@ -29,7 +29,7 @@ from el4ner.errors import ConfigError, InputError
 from el4ner.prompts.render import Prompts
 from el4ner.text.documents import Document
 
-ANSWERS, MANIFEST, MARK, POOL = "answers.jsonl", "manifest.json", "row.json", "pool.jsonl"
+ANSWERS, MANIFEST, MARK, POOL = "answers.sqlite", "manifest.json", "row.json", "pool.jsonl"
 OF_THE_JOB = {"members", "batch", "allow_hosts", "pool", "embedder"}
 """Sections that change no answer, or whose content is hashed otherwise."""
 OF_A_ROW = {"language", "demonstrations", "extract", "classify", "verify", "windows", "entities"}

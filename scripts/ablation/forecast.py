@@ -52,7 +52,7 @@ class Forecast:
         cut = row.config.windows
         for document in sample:
             for window in cut_windows(
-                document, cut.max_columns, cut.overlap_columns, labelled.language, cut.overlap_at
+                document, cut.max_columns, cut.overlap_columns, labelled.language, row.config.overlap_at
             ):
                 scene.show(document, window)
                 await pipeline.find(window)

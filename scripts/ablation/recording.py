@@ -136,7 +136,7 @@ class Pools:
 
     def __init__(self, settings: EmbedderConfig) -> None:
         self._embedder = build_embedder(settings)
-        self._built: dict[tuple[str, str, str], tuple[SpanIndex, SpanWeights]] = {}
+        self._built: dict[tuple[str, str], tuple[SpanIndex, SpanWeights]] = {}
         self.fingerprint = self._embedder.fingerprint
 
     def retriever(self, config: Config, labelled: LabelledSet) -> Retriever | None:
@@ -144,12 +144,12 @@ class Pools:
         settings, pool = config.demonstrations, labelled.pool
         if settings.method == "none" or not settings.k:
             return None
-        key = labelled.name, settings.index, settings.weights
+        key = labelled.name, settings.weights
         if key not in self._built:
-            index = SpanIndex.build(pool, gold_spans(pool), self._embedder, settings.index)
+            index = SpanIndex.build(pool, gold_spans(pool), self._embedder)
             self._built[key] = index, build_weights(settings, pool)
         index, weights = self._built[key]
-        return Retriever(settings, pool, index, self._embedder, weights, settings.seed)
+        return Retriever(settings, pool, index, self._embedder, weights, config.seed)
 
 
 def pipeline_of(config: Config, members: Mapping[str, Engine], retriever: Retriever | None) -> Pipeline:

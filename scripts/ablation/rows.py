@@ -100,7 +100,7 @@ def on_set(base: Config, members: Sequence[MemberConfig], labelled: LabelledSet)
         }
     )
     config = changed(config, "demonstrations", method="span", k=K)
-    config = changed(config, "extract", pre_extract=True, few_shot=True, keep_pre_extracted=False, min_members=1)
+    config = changed(config, "extract", pre_extract=True, few_shot=True, keep_pre_extracted=False)
     counted = {"rule": "plurality", "combiner": None, "threshold": None, "tie": "none"}
     config = changed(config, "classify", **counted, unextracted_vote_discount=1.0, abstention="ignore")
     config = changed(config, "verify", mode="off", member=judge)

@@ -96,7 +96,7 @@ def voted(config: Config, rule: str) -> Config:
 def alone(config: Config, name: str) -> Config:
     """The configuration with a single member, which judges its own answers."""
     single = config.model_copy(update={"members": tuple(m for m in config.members if m.name == name)})
-    single = changed(changed(single, "verify", member=None), "extract", min_members=1)
+    single = changed(single, "verify", member=None)
     return changed(single, "batch", quorum=1)
 
 

@@ -62,7 +62,7 @@ def _member(setting: Setting, engine: str, config: Config, store: AnswerStore) -
 
 
 async def _figures(setting: Setting, engine: str, config: Config) -> dict[str, Any]:
-    store = AnswerStore(setting.output / f"{engine}.answers.jsonl")
+    store = AnswerStore(setting.output / f"{engine}.answers.sqlite")
     member = _member(setting, engine, config, store)
     figures = await _first_token(member)
     if engine == "llama.cpp":

@@ -18,7 +18,7 @@ def write_copied(train: Sequence[Document], dev: Sequence[Document], k: int, pat
     """The mentions of each text's k nearest training sentences as a prediction file; offsets and types, no text."""
     settings = DemonstrationConfig(method="sentence", k=k)
     pool, embedder = unique_texts(train), build_embedder(EmbedderConfig())
-    index = SpanIndex.build(pool, gold_spans(pool), embedder, settings.index)
+    index = SpanIndex.build(pool, gold_spans(pool), embedder)
     retriever = Retriever(settings, pool, index, embedder, build_weights(settings, pool), 0)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as stream:

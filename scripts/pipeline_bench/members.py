@@ -12,7 +12,6 @@ from el4ner.engines.http import HttpEngine
 from el4ner.engines.llamacpp_server import SLOTS
 from el4ner.engines.meter import Meter, MeteredEngine
 from el4ner.engines.scheduler import RoundRobinScheduler
-from el4ner.errors import ConfigError
 from el4ner.models.resolve import file_to_run
 from el4ner.pipeline import Pipeline
 from el4ner.prompts.copying import write_copy, write_typed_copy
@@ -90,9 +89,7 @@ def bare_members(config: Config) -> dict[str, Engine]:
 
 def _bare(settings: MemberConfig, config: Config, scheduler: RoundRobinScheduler) -> Engine:
     if settings.engine == "http":
-        return HttpEngine(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
-    if settings.engine == "recorded":
-        raise ConfigError(f"member {settings.name} is recorded; speed can be measured of engines local and http")
+        return HttpEngine(settings, allow_hosts=config.allow_hosts)
     return GgufEngine(settings.model_copy(update={"model": str(file_to_run(settings.model))}), scheduler)
 
 

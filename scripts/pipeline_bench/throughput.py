@@ -87,7 +87,7 @@ async def run_all(pipeline: Pipeline, documents: Sequence[Document]) -> None:
     Raises:
         InputError: one failed.
     """
-    at_once = {"documents_in_flight": len(documents), "windows_in_flight": 2 * len(documents)}
+    at_once = {"windows_in_flight": 2 * len(documents)}
     config = pipeline.config.model_copy(update={"batch": pipeline.config.batch.model_copy(update=at_once)})
     outcomes: list[Outcome] = []
     await Runner(pipeline, config).run(iter(documents), lambda _, outcome: outcomes.append(outcome))

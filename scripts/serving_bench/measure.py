@@ -124,7 +124,7 @@ async def flat_out(config: Config, requests: Calls) -> float:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(timeout=PATIENCE_S, limits=limits, trust_env=False) as client:
         started = time.perf_counter()
-        keys = {m.name: api_key(m.api_key_env, config.serving.api_key_file) for m in config.members}
+        keys = {m.name: api_key(m.api_key_env) for m in config.members}
         posts = [
             _post(client, _root(m) + path, keys[m.name], body)
             for m in config.members
@@ -145,7 +145,7 @@ async def counted(config: Config) -> list[ServerCounts]:
 
 
 def _member(settings: MemberConfig, config: Config) -> HttpEngine:
-    return HttpEngine(settings, allow_hosts=config.allow_hosts, key_file=config.serving.api_key_file)
+    return HttpEngine(settings, allow_hosts=config.allow_hosts)
 
 
 async def _post(client: httpx.AsyncClient, url: str, key: str | None, body: bytes) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from el4ner.config import Config, load_config
+from el4ner.config import Config
 from el4ner.errors import ModelError
 from el4ner.serve.control import start, stop
 
@@ -16,9 +16,8 @@ WITHOUT_CACHE = "--no-enable-prefix-caching"
 
 
 def variant(config: Config, folder: Path, *, prefix_caching: bool) -> Path:
-    """The configuration as a file in ``folder``, its servers with or without prefix caching and with their state there."""
+    """The configuration as a file in ``folder``, its servers with or without prefix caching."""
     content: dict[str, Any] = config.model_dump(mode="json")
-    content["serving"] = {**config.serving.model_dump(mode="json"), "state": str(folder / "state")}
     for member in content["members"]:
         if member["serve"] and not prefix_caching:
             member["serve"]["extra_args"] = [*member["serve"]["extra_args"], WITHOUT_CACHE]
@@ -36,7 +35,7 @@ def running(path: Path, *, gpus: str | None, cpu: bool) -> Iterator[None]:
     """
     try:
         if start(path, gpus=gpus, cpu=cpu, say=lambda line: print(f"  {line}", file=sys.stderr, flush=True)):
-            raise ModelError(f"the servers of {path} do not come up; see the logs beside it")
+            raise ModelError(f"the servers of {path} do not come up; see the lines above")
         yield
     finally:
-        stop(load_config(path), path)
+        stop(path)

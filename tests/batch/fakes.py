@@ -26,7 +26,7 @@ def config_data(**sections):
             {"name": "PER", "words": {"en": "person", "zh": "人名"}},
             {"name": "LOC", "words": {"en": "location", "zh": "地名"}},
         ],
-        "members": [{"name": name, "engine": "recorded", "model": f"{name}.jsonl"} for name in MEMBERS],
+        "members": [{"name": name, "engine": "local", "model": f"{name}.gguf"} for name in MEMBERS],
         "demonstrations": {"method": "none"},
         "windows": {"max_columns": 60, "overlap_columns": 20},
         **sections,

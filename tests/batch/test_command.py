@@ -75,7 +75,7 @@ def test_run_json_tells_what_was_run_and_what_came_of_it(command):
     assert run["results"]["by_type"] == {"PER": 1, "LOC": 2}
     assert set(run["versions"]) == {"el4ner", "python", "torch", "transformers", "faiss", "platform"}
     assert run["provenance"] == FakePipeline().provenance()
-    assert run["seeds"] == {"seed": 13, "demonstrations.seed": 13}
+    assert run["seeds"] == {"seed": 13}
     assert run["totals"]["problems"] == {"two, extract: no answer in time": 1}
     assert run["totals"]["members"]["one"]["extract"]["prompt_tokens"] == 20
     (attempt,) = run["attempts"]
@@ -196,10 +196,12 @@ def test_purge_removes_all_text_and_the_folder_can_be_used_again(command, capsys
     command.write([f"{SECRET} went home."])
     command("--quiet", "--format", "conll")
     (command.output / "cache.jsonl").write_text(SECRET)
+    (command.output / "cache").mkdir()
+    (command.output / "cache" / "answers.sqlite-wal").write_text(SECRET)
     assert main(["--purge", "--output", str(command.output)]) == 0
     assert [path.name for path in command.output.iterdir()] == ["run.json"]
     assert SECRET.encode() not in all_bytes(command.output)
-    assert capsys.readouterr().out.count("removed ") == 4
+    assert capsys.readouterr().out.count("removed ") == 5
     assert command("--quiet") == 0
     assert len(command.records()) == 1
 

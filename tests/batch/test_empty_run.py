@@ -25,7 +25,7 @@ def tally(entities: int = 0, failed: int = 0) -> Tally:
         ({"candidates": 4, "voted-out": 4}, ["no vote for none: 4 fell short of the rule"]),
         (
             {**VOTED_OUT, "voted-out": 1, "rejected-drop": 3},
-            ["of 4 candidates the vote rejected 1", "verify.threshold"],
+            ["of 4 candidates the vote rejected 1", "verify.member"],
         ),
     ],
 )

@@ -41,7 +41,7 @@ def wait_for_records(command, process, count):
 
 @pytest.fixture
 def expected(command):
-    command.configure(batch={"windows_in_flight": 4, "documents_in_flight": 5})
+    command.configure(batch={"windows_in_flight": 5})
     command.write(TEXTS)
     assert command("--quiet", "--format", "conll") == 0
     files = {name: (command.output / name).read_bytes() for name in ("predictions.jsonl", "predictions.conll")}
@@ -181,23 +181,22 @@ def test_another_configuration_is_refused_by_the_name_of_the_key(command, capsys
     command.write(["Anna."])
     command("--quiet")
     before = (command.output / "predictions.jsonl").read_bytes()
-    command.configure(extract={"max_mention_chars": 7})
+    command.configure(extract={"occurrences": "marked"})
     assert command("--quiet") == 2
     message = capsys.readouterr().err
-    assert "extract.max_mention_chars" in message
+    assert "extract.occurrences" in message
     assert "--fresh" in message
     assert (command.output / "predictions.jsonl").read_bytes() == before
 
 
-def recorded(*names, **more):
-    return [{"name": name, "engine": "recorded", "model": f"{name}.jsonl"} | more for name in names]
+def members_named(*names, **more):
+    return [{"name": name, "engine": "local", "model": f"{name}.gguf"} | more for name in names]
 
 
 MAY_CHANGE = {
     "batch.windows_in_flight",
-    "batch.documents_in_flight",
     "batch.cache",
-    *(f"members.0.{key}" for key in ("endpoint", "api_key_env", "concurrency", "timeout_s", "retries")),
+    *(f"members.0.{key}" for key in ("endpoint", "api_key_env", "concurrency", "timeout_s")),
 }
 
 
@@ -206,9 +205,9 @@ MAY_CHANGE = {
     [
         ({"batch": {"quorum": 2}}, "batch.quorum"),
         ({"batch": {"candidates": True}}, "batch.candidates"),
-        ({"members": recorded("one", "two", "three", revision="b")}, "members.0.revision"),
-        ({"members": recorded("one", "two", "three", "four")}, "members.3."),
-        ({"members": recorded("one", "two")}, "members.2."),
+        ({"members": members_named("one", "two", "three", prompt_style="compact")}, "members.0.prompt_style"),
+        ({"members": members_named("one", "two", "three", "four")}, "members.3."),
+        ({"members": members_named("one", "two")}, "members.2."),
         ({"allow_hosts": ["models.example"]}, "allow_hosts"),
         ({"seed": 14}, "seed"),
     ],
@@ -291,8 +290,8 @@ def test_a_run_that_an_earlier_version_began_elsewhere_goes_on(command, capsys):
 def test_how_fast_a_run_goes_may_change(command):
     command.write(["Anna.", "Bob."])
     command("--quiet", "--limit", "1")
-    flow = {"windows_in_flight": 1, "documents_in_flight": 1, "cache": True}
-    command.configure(members=recorded("one", "two", "three", concurrency=3, timeout_s=9, retries=7), batch=flow)
+    flow = {"windows_in_flight": 1, "cache": True}
+    command.configure(members=members_named("one", "two", "three", concurrency=3, timeout_s=9), batch=flow)
     assert command("--quiet") == 0
     assert len(command.records()) == 2
 

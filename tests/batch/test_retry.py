@@ -111,7 +111,7 @@ def test_there_must_be_an_earlier_run(command, capsys):
 
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_old_or_new_records(command):
-    command.configure(batch={"windows_in_flight": 2, "documents_in_flight": 3})
+    command.configure(batch={"windows_in_flight": 3})
     command.write([f"Name{number} #flaky" if number % 2 else f"Name{number}." for number in range(40)])
     command("--quiet", build=flaky)
     before = lines(command)

@@ -11,7 +11,7 @@ from el4ner.vote.entities import WindowResult
 
 from .fakes import MEMBERS, FakePipeline, make_config
 
-FLOW = {"windows_in_flight": 5, "documents_in_flight": 7}
+FLOW = {"windows_in_flight": 5}
 
 
 def documents(count, text="Anna went to Rome. " * 8):
@@ -53,7 +53,7 @@ def test_windows_and_documents_under_way_are_bounded():
 
     run(pipeline, counted(), commit=commit)
     assert pipeline.most_under_way == 5
-    assert most_ahead == 7
+    assert most_ahead == 5
 
 
 def test_one_slow_document_does_not_keep_the_members_idle():
@@ -67,7 +67,7 @@ def test_one_slow_document_does_not_keep_the_members_idle():
                 await asyncio.wait_for(self.others_done.wait(), 10)
             else:
                 self.others += 1
-                if self.others == FLOW["documents_in_flight"] - 1:
+                if self.others == FLOW["windows_in_flight"] - 1:
                     self.others_done.set()
             return WindowResult((), MEMBERS)
 
@@ -142,7 +142,7 @@ def test_a_stop_lets_documents_under_way_finish_and_begins_no_other():
     ending, committed = stopped(FakePipeline(delay_s=0.002), times=1)
     assert ending == "interrupted"
     assert committed == [f"d{n}" for n in range(len(committed))]
-    assert 3 <= len(committed) <= 3 + FLOW["documents_in_flight"]
+    assert 3 <= len(committed) <= 3 + FLOW["windows_in_flight"]
 
 
 class Hanging(FakePipeline):

@@ -105,8 +105,9 @@ def test_sentence_transformers_missing_package_says_how_to_install(tmp_path, mon
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(ConfigError, match=r"pip install 'el4ner\[embed\]'"):
-        build_embedder(EmbedderConfig(kind="sentence-transformers", path=str(tmp_path)))
+    (tmp_path / "modules.json").write_text("[]")
+    with pytest.raises(ConfigError, match="-m pip install sentence-transformers"):
+        build_embedder(EmbedderConfig(path=str(tmp_path)))
 
 
 def test_cache_encodes_each_text_once_and_stays_bounded():

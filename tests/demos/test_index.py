@@ -1,4 +1,4 @@
-"""The index: exact against brute force, good recall where approximate, saved, loaded, refused where it does not fit."""
+"""The index: exact against brute force, saved, loaded, refused where it does not fit."""
 
 import json
 import stat
@@ -19,7 +19,7 @@ from el4ner.errors import ConfigError
 from .conftest import TableEmbedder, document
 
 
-def synthetic(seed, n_spans, n_sentences, kind, dim=8, clustered=False):
+def synthetic(seed, n_spans, n_sentences, dim=8, clustered=False):
     """A partition over random unit vectors; every sentence holds 0 to 4 of them."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(n_spans, dim))
@@ -27,7 +27,7 @@ def synthetic(seed, n_spans, n_sentences, kind, dim=8, clustered=False):
         vectors = 0.4 * vectors + rng.normal(size=(5, dim))[rng.integers(5, size=n_spans)]
     rows = [rng.choice(n_spans, size=min(n_spans, rng.integers(0, 5)), replace=False) for _ in range(n_sentences)]
     sentences = normalise(rng.normal(size=(n_sentences, dim)).astype(np.float32))
-    return Partition.build(kind, range(n_sentences), normalise(vectors.astype(np.float32)), sentences, Ragged.of(rows))
+    return Partition.build(range(n_sentences), normalise(vectors.astype(np.float32)), sentences, Ragged.of(rows))
 
 
 def brute_force(part, inputs, weights, excluded):
@@ -43,7 +43,7 @@ def brute_force(part, inputs, weights, excluded):
 
 @pytest.fixture
 def faiss_first(monkeypatch):
-    """Let flat indexes ask FAISS even where the pool is small."""
+    """Let indexes ask FAISS even where the pool is small."""
     monkeypatch.setattr(partition, "EXHAUSTIVE_SPANS", 0)
 
 
@@ -59,7 +59,7 @@ def faiss_first(monkeypatch):
     excluded=st.sets(st.integers(0, 39), max_size=4),
 )
 def test_flat_equals_brute_force(seed, n_spans, weights, k, candidates, clustered, excluded):
-    part = synthetic(seed, n_spans, 40, "flat", clustered=clustered)
+    part = synthetic(seed, n_spans, 40, clustered=clustered)
     weights = np.array(weights, dtype=np.float32)
     inputs = normalise(np.random.default_rng(seed + 1).normal(size=(len(weights), 8)).astype(np.float32))
     found = part.by_spans(inputs, weights, k, excluded, candidates)
@@ -71,7 +71,7 @@ def test_flat_equals_brute_force(seed, n_spans, weights, k, candidates, clustere
 
 @pytest.mark.usefixtures("faiss_first")
 def test_the_bound_spares_the_exhaustive_search_and_gives_its_answer(monkeypatch):
-    part = synthetic(3, 2000, 1500, "flat")
+    part = synthetic(3, 2000, 1500)
     inputs, weights = part.vectors[:1], np.ones(1, np.float32)
     expected = part.exhaustive(inputs, weights, 3, ())
     monkeypatch.delattr(Partition, "exhaustive")
@@ -80,34 +80,21 @@ def test_the_bound_spares_the_exhaustive_search_and_gives_its_answer(monkeypatch
 
 @pytest.mark.parametrize("n_inputs", [1, 2, 3])
 def test_large_flat_index_equals_the_exhaustive_search(n_inputs):
-    part = synthetic(8, partition.EXHAUSTIVE_SPANS + 500, 9000, "flat", dim=16, clustered=n_inputs == 2)
+    part = synthetic(8, partition.EXHAUSTIVE_SPANS + 500, 9000, dim=16, clustered=n_inputs == 2)
     rng = np.random.default_rng(9)
     for _ in range(15):
         inputs = normalise(
             part.vectors[rng.integers(20_000, size=n_inputs)] + rng.normal(size=16, scale=0.1).astype("f4")
         )
         weights = rng.choice(np.array([1, 2, 4], dtype=np.float32), size=n_inputs)
-        found, exact = part.by_spans(inputs, weights, 5, (), 64), part.exhaustive(inputs, weights, 5, ())
+        found, exact = part.by_spans(inputs, weights, 5, ()), part.exhaustive(inputs, weights, 5, ())
         assert [score for _, score in found] == pytest.approx([score for _, score in exact], abs=2e-6)
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
-def test_approximate_kinds_find_most_of_the_exact_answer(kind):
-    part = synthetic(5, 3000, 2000, kind, clustered=True)
-    queries = np.random.default_rng(6).integers(0, 3000, size=20)
-    shares = []
-    for number in queries:
-        inputs, weights = part.vectors[[number]], np.ones(1, np.float32)
-        exact = {place for place, _ in part.exhaustive(inputs, weights, 5, ())}
-        shares.append(len(exact & {place for place, _ in part.by_spans(inputs, weights, 5, (), 64)}) / 5)
-    assert np.mean(shares) > 0.9
-
-
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
-def test_round_trip(kind, pool, embedder, tmp_path):
-    built = SpanIndex.build(pool, gold_spans(pool), embedder, kind)
+def test_round_trip(pool, embedder, tmp_path):
+    built = SpanIndex.build(pool, gold_spans(pool), embedder)
     built.save(tmp_path / "index")
-    loaded = SpanIndex.load(tmp_path / "index", pool, embedder, kind, "gold")
+    loaded = SpanIndex.load(tmp_path / "index", pool, embedder)
     assert loaded.manifest.model_copy(update={"hashes": {}}) == built.manifest
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "index").iterdir()} == {0o600}
     inputs, weights = embedder.encode(["Porto", "Anna Weber"]), np.ones(2, np.float32)
@@ -127,10 +114,8 @@ def test_mismatches_are_named_and_say_what_to_do(pool, embedder, tmp_path):
     other = TableEmbedder({}, dim=embedder.dim, fingerprint="other")
     changed = [*pool[:-1], document("zh-rain", "今天没有下雨。")]
     for arguments, word in [
-        ((pool, other, "flat", "gold"), "the embedder"),
-        ((changed, embedder, "flat", "gold"), "the pool"),
-        ((pool, embedder, "hnsw", "gold"), "kind"),
-        ((pool, embedder, "flat", "pre-extracted"), "source of pool spans"),
+        ((pool, other), "the embedder"),
+        ((changed, embedder), "the pool"),
     ]:
         with pytest.raises(ConfigError, match=rf"{word}.*python -m el4ner.index"):
             SpanIndex.load(tmp_path, *arguments)
@@ -138,18 +123,19 @@ def test_mismatches_are_named_and_say_what_to_do(pool, embedder, tmp_path):
 
 def test_missing_and_damaged_files_are_config_errors(pool, embedder, tmp_path):
     with pytest.raises(ConfigError, match="no complete index"):
-        SpanIndex.load(tmp_path, pool, embedder, "flat", "gold")
+        SpanIndex.load(tmp_path, pool, embedder)
     SpanIndex.build(pool, gold_spans(pool), embedder).save(tmp_path)
     for name in ("en.spans.faiss", "en.safetensors"):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(ConfigError, match="damaged"):
-            SpanIndex.load(tmp_path, pool, embedder, "flat", "gold")
+            SpanIndex.load(tmp_path, pool, embedder)
         (tmp_path / name).write_bytes(whole)
-    manifest = json.loads((tmp_path / "manifest.json").read_text()) | {"version": 1}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match="another version"):
-        SpanIndex.load(tmp_path, pool, embedder, "flat", "gold")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    for other in ({"version": 1}, {"kind": "hnsw"}):
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest | other))
+        with pytest.raises(ConfigError, match="another version"):
+            SpanIndex.load(tmp_path, pool, embedder)
 
 
 @pytest.mark.parametrize("name", ["en.spans.faiss", "en.sentences.faiss", "zh.safetensors"])
@@ -161,7 +147,7 @@ def test_a_damaged_index_never_answers(pool, embedder, tmp_path, name, place):
     content[int(place * len(content))] ^= 1
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ConfigError, match=rf"damaged \({name} has changed\)"):
-        SpanIndex.load(tmp_path, pool, embedder, "flat", "gold")
+        SpanIndex.load(tmp_path, pool, embedder)
 
 
 def test_languages_are_apart(pool, embedder):
@@ -173,15 +159,8 @@ def test_languages_are_apart(pool, embedder):
     assert index.by_spans(inputs, weights, 9, language="fr") == []
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
-def test_a_pool_without_spans_can_be_indexed(kind, embedder):
+def test_a_pool_without_spans_can_be_indexed(embedder):
     pool = [document("a", "It rained."), document("b", "Nothing happened.")]
-    index = SpanIndex.build(pool, gold_spans(pool), embedder, kind)
+    index = SpanIndex.build(pool, gold_spans(pool), embedder)
     assert index.by_spans(embedder.encode(["Lisbon"]), np.ones(1, np.float32), 2) == []
     assert [place for place, _ in index.by_sentence(embedder.encode(["It was raining."])[0], 1)] == [0]
-
-
-def test_sentence_vectors_come_back_in_the_order_asked(pool, embedder):
-    index = SpanIndex.build(pool, gold_spans(pool), embedder)
-    rows = index.sentence_vectors([7, 0, 3])
-    assert np.allclose(rows, embedder.encode([pool[7].text, pool[0].text, pool[3].text]), atol=1e-6)

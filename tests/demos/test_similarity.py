@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from el4ner.demos import partition, pool, ragged, retrieve, similarity
+from el4ner.demos import partition, pool, ragged, similarity
 from el4ner.demos.ragged import Ragged
 from el4ner.demos.similarity import span_sim, span_sim_many
 
 VALUES = st.floats(-1, 1, width=32)
 
 
-@pytest.mark.parametrize("module", [similarity, ragged, partition, pool, retrieve])
+@pytest.mark.parametrize("module", [similarity, ragged, partition, pool])
 def test_doctests(module):
     outcome = doctest.testmod(module, extraglobs={"np": np})
     assert outcome.attempted > 0 and outcome.failed == 0

@@ -1,12 +1,15 @@
-"""The request cache: asked once, kept on disk, never confused, never poisoned by errors or torn lines."""
+"""The request cache: asked once, kept on disk, never confused, never poisoned by errors, whole after a kill."""
 
 import asyncio
+import os
+import signal
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from el4ner.engines.answer_store import AnswerStore
 from el4ner.engines.base import Answer, Choice, Message, Request, Usage
@@ -52,7 +55,7 @@ def question(text: str = "q", **values) -> Request:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "out" / "answers.jsonl"
+    return tmp_path / "out" / "answers.sqlite"
 
 
 def key_of(number: int) -> str:
@@ -167,85 +170,147 @@ def test_the_last_one_who_stops_waiting_stops_the_request_and_the_next_asks_anew
     assert (slow.asked, slow.finished) == (2, 1)
 
 
-def test_the_file_is_private_also_where_it_was_not(path: Path):
-    AnswerStore(path).close()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+def answer(number: int) -> Answer:
+    return Answer(f"answer {number} 北京", "stop")
+
+
+def test_the_files_are_private_also_where_they_were_not(path: Path):
+    store = AnswerStore(path)
+    store.put(key_of(0), answer(0))
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {file.name for file in path.parent.iterdir()} > {path.name}  # the log of what is not in the file yet
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+    store.close()
     path.chmod(0o644)
     AnswerStore(path).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@given(torn=st.integers(1, 200))
-def test_a_torn_last_line_is_cut_and_the_rest_is_found(tmp_path_factory: pytest.TempPathFactory, torn: int):
-    path = tmp_path_factory.mktemp("torn") / "answers.jsonl"
+def test_a_later_answer_replaces_an_earlier_one_and_no_key_is_forgotten(path: Path):
     store = AnswerStore(path)
-    for number in range(3):
-        store.put(key_of(number), Answer(f"answer {number} 北京", "stop"))
+    for number in range(3000):
+        store.put(key_of(number), answer(number))
+    store.put(key_of(7), answer(70))
     store.close()
-    content = path.read_bytes()
-    last = content.rindex(b"\n", 0, -1) + 1
-    path.write_bytes(content[: max(last, len(content) - torn)])
-
     store = AnswerStore(path)
-    assert [store.get(key_of(number)) for number in range(3)] == [*map(answer, range(2)), None]
-    store.put(key_of(2), Answer("answer 2 北京", "stop"))
+    assert [store.get(key_of(number)) for number in (0, 7, 2999, 3000)] == [answer(0), answer(70), answer(2999), None]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from el4ner.engines.answer_store import AnswerStore
+from el4ner.engines.base import Answer
+store = AnswerStore(Path(sys.argv[1]))
+print("ready", flush=True)
+for number in range(int(sys.argv[2]), int(sys.argv[3])):
+    store.put(f"{number:064x}", Answer(f"answer {number} 北京", "stop"))
+    print(number, flush=True)
+"""
+
+
+def writer(path: Path, first: int, last: int) -> "subprocess.Popen[str]":
+    """A process that puts these answers and says each number once it is put."""
+    words = [sys.executable, "-c", WRITER, str(path), str(first), str(last)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+
+
+def test_what_was_put_is_found_after_a_kill(path: Path):
+    process = writer(path, 0, 10**9)
+    assert process.stdout is not None
+    said = [process.stdout.readline() for _ in range(200)]
+    process.send_signal(signal.SIGKILL)
+    said += process.stdout.read().splitlines(keepends=True)
+    process.wait()
+    last = int(next(line for line in reversed(said) if line.endswith("\n")))
+    store = AnswerStore(path)
+    assert all(store.get(f"{number:064x}") == answer(number) for number in range(last + 1))
+    store.put(f"{0:064x}", answer(1))
+    assert store.get(f"{0:064x}") == answer(1)
+
+
+def test_two_processes_write_at_once(path: Path):
+    writers = [writer(path, first, first + 300) for first in (0, 1000)]
+    assert [process.communicate(timeout=120)[0].count("\n") for process in writers] == [301, 301]
+    assert [process.returncode for process in writers] == [0, 0]
+    store = AnswerStore(path)
+    assert all(
+        store.get(f"{number:064x}") == answer(number) for first in (0, 1000) for number in range(first, first + 300)
+    )
+
+
+def test_many_threads_share_a_store(path: Path):
+    store = AnswerStore(path)
+
+    def work(number: int) -> object:
+        store.put(key_of(number), answer(number))
+        return store.get(key_of(number))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(work, range(400))) == [answer(number) for number in range(400)]
+
+
+@pytest.mark.parametrize("content", [b'{"key": "0f", "text": "x"}\n' * 50, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_file_of_another_kind_is_refused_with_a_word(path: Path, content: bytes):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="delete it if it is damaged or of an earlier version"):
+        AnswerStore(path)
+    assert path.read_bytes() == content
+
+
+def test_a_file_that_is_damaged_later_is_said_once_and_asked_no_more(path: Path, caplog: pytest.LogCaptureFixture):
+    store = AnswerStore(path)
+    for number in range(500):
+        store.put(key_of(number), answer(number))
     store.close()
-    reopened = AnswerStore(path)
-    assert [reopened.get(key_of(number)) for number in range(3)] == [*map(answer, range(3))]
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xa5" * (len(content) - 8192)
+    path.write_bytes(content)
+    store = AnswerStore(path)
+    found = [store.get(key_of(number)) for number in range(500)]
+    assert all(one in (None, answer(number)) for number, one in enumerate(found)) and None in found
+    assert len([record for record in caplog.records if "answers are no longer kept" in record.message]) == 1
 
 
-def answer(number: int) -> Answer:
-    return Answer(f"answer {number} 北京", "stop")
-
-
-def test_lines_that_cannot_be_read_count_as_not_there(path: Path):
+def test_a_full_disk_is_said_once_and_ends_no_request(path: Path, caplog: pytest.LogCaptureFixture):
     store = AnswerStore(path)
     store.put(key_of(0), answer(0))
-    store.close()
-    broken = b'{"key": "' + key_of(1).encode() + b'", "text": \n'
-    path.write_bytes(b"\0\0\n" + b'{"key": "zz"}\n' + b"[]\n" + broken + path.read_bytes())
-    store = AnswerStore(path)
+    store._database.execute(
+        "PRAGMA max_page_count = 2"
+    )  # the file has two pages: SQLite says "database or disk is full"
+    member = CachedEngine(Slow(), store)
+
+    async def ask():
+        return [await member.generate(question("x" * 9000)), await member.generate(question("y" * 9000))]
+
+    assert [one.text[:3] for one in asyncio.run(ask())] == ["f:x", "f:y"]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"cannot write the cache of answers {path} (database or disk is full)")
     assert store.get(key_of(0)) == answer(0)
-    assert store.get(key_of(1)) is None
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        '"text": 1, "finish_reason": "stop"',
-        '"text": "x", "finish_reason": ["stop"]',
-        '"text": "x", "prompt_tokens": "many"',
-        '"text": "x", "prompt_tokens": Infinity',
-        '"label": 1, "log_probs": null',
-        '"label": "x", "log_probs": {"x": "0"}, "answer_tokens": []',
-        '"label": "x", "log_probs": [1]',
-        '"label": "x", "log_probs": ' + "[" * 5000,
+        '{"usage": [1, 2], "text": 1, "finish_reason": "stop", "tokens": []}',
+        '{"usage": [1, 2], "text": "x", "finish_reason": ["stop"], "tokens": []}',
+        '{"usage": ["many", 2], "text": "x", "finish_reason": "stop", "tokens": []}',
+        '{"usage": [Infinity, 2], "text": "x", "finish_reason": "stop", "tokens": []}',
+        '{"usage": [1, 2], "label": 1, "log_probs": null}',
+        '{"usage": [1, 2], "label": "x", "log_probs": [1]}',
+        '{"usage": [1, 2], "label": "x", "log_probs": ' + "[" * 5000,
+        "",
     ],
 )
 def test_answers_of_another_type_count_as_not_there(path: Path, content: str):
-    path.parent.mkdir()
-    path.write_text(f'{{"key": "{key_of(0)}", {content}}}\n')
-    assert AnswerStore(path).get(key_of(0)) is None
-
-
-def test_another_key_with_the_same_beginning_is_not_mistaken(path: Path):
     store = AnswerStore(path)
-    key = key_of(0)
-    store.put(key, answer(0))
-    assert store.get(key[:-1] + ("0" if key[-1] != "0" else "1")) is None
-
-
-def test_the_index_is_bounded_and_keeps_the_newest(path: Path):
-    store = AnswerStore(path, max_entries=10)
-    for number in range(100):
-        store.put(key_of(number), answer(number))
-    assert store.entries <= 10
-    assert store.get(key_of(99)) == answer(99)
+    store._database.execute("INSERT INTO answers VALUES (?, ?)", (bytes.fromhex(key_of(0)), content))
     assert store.get(key_of(0)) is None
-    store.close()
-    assert 0 < AnswerStore(path, max_entries=10).entries <= 10
+    store.put(key_of(0), answer(0))
+    assert store.get(key_of(0)) == answer(0)
 
 
 def test_an_answer_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path):
-    with pytest.raises(ConfigError, match="cannot open"):
+    with pytest.raises(ConfigError, match="cannot use"):
         AnswerStore(tmp_path)

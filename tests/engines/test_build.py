@@ -17,7 +17,7 @@ from el4ner.errors import MemberError, ModelError
 
 from .tiny_gguf import write_tiny_gguf
 
-VLLM = {"name": "served", "engine": "http", "model": "big", "endpoint": "http://127.0.0.1:9/v1", "retries": 0}
+VLLM = {"name": "served", "engine": "http", "model": "big", "endpoint": "http://127.0.0.1:9/v1"}
 
 
 def config_of(members: list[dict[str, Any]], base: Path) -> Config:
@@ -34,11 +34,10 @@ def ask(text: str) -> Request:
 
 
 def test_members_keep_their_order_and_names(tmp_path: Path):
-    (tmp_path / "answers.jsonl").write_text("")
-    recorded = {"name": "tape", "engine": "recorded", "model": "answers.jsonl"}
-    config = config_of([VLLM, recorded, local("tiny", write_tiny_gguf(tmp_path / "tiny.gguf"))], tmp_path)
+    other = VLLM | {"name": "other", "model": "o"}
+    config = config_of([VLLM, local("tiny", write_tiny_gguf(tmp_path / "tiny.gguf")), other], tmp_path)
     members = build_engines(config, Meter())
-    assert list(members) == ["served", "tape", "tiny"]
+    assert list(members) == ["served", "tiny", "other"]
     assert [member.name for member in members.values()] == list(members)
     assert len({member.fingerprint for member in members.values()}) == 3
 

@@ -79,7 +79,7 @@ def write_experiment(folder: Path) -> list[str]:
     }
     (folder / "design.yaml").write_text(yaml.safe_dump(design))
     members = [
-        {"name": name, "engine": "recorded", "model": "none.jsonl", "prompt_style": "compact", "answer_format": written}
+        {"name": name, "engine": "local", "model": "none.gguf", "prompt_style": "compact", "answer_format": written}
         for name, written in FORMAT.items()
     ]
     config = {"labels": labels, "members": members, "demonstrations": {"weights": "uniform"}}

@@ -43,7 +43,7 @@ def test_recordings_without_text_report_the_same_beside_the_data(tmp_path, capsy
     words = write_experiment(tmp_path)
     assert run(words) == 0
     first, output = capsys.readouterr().out, output_of(words)
-    for path in (output / "answers.jsonl", *output.glob("*/gold.jsonl"), *output.glob("*/pool.jsonl")):
+    for path in (output / "answers.sqlite", *output.glob("*/gold.jsonl"), *output.glob("*/pool.jsonl")):
         path.unlink()
     kept = "".join(path.read_text() for path in output.rglob("*") if path.is_file())
     assert not any(name in kept for name in PEOPLE)
@@ -75,9 +75,9 @@ def test_killed_again_and_again_it_ends_like_the_run_that_was_not(finished, tmp_
         codes.append(
             subprocess.run([sys.executable, str(FAKES), *words], env=environment, capture_output=True).returncode
         )
-        answers = output_of(words) / "answers.jsonl"
-        if codes[-1]:
-            answers.write_bytes(answers.read_bytes()[:-17])  # the kill comes in the middle of a line
+        log = output_of(words) / "answers.sqlite-wal"
+        if codes[-1] and log.stat().st_size > 17:
+            log.write_bytes(log.read_bytes()[:-17])  # the kill comes in the middle of a write
     assert codes.count(-9) == len(codes) - 1 > 1
     assert predictions(output_of(words)) == predictions(output_of(finished))
 

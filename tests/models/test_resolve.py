@@ -50,7 +50,7 @@ def local(model: str) -> dict[str, Any]:
 
 def served(model: str) -> dict[str, Any]:
     endpoint = "http://127.0.0.1:8001/v1"
-    serve = {"model": model, "context": 128, "concurrency": 1}
+    serve = {"model": model, "context": 128}
     return {"name": "a", "engine": "http", "model": "a", "endpoint": endpoint, "serve": serve}
 
 
@@ -91,8 +91,6 @@ def test_in_a_configuration_a_name_is_kept_and_a_path_is_made_absolute(tmp_path:
     (tmp_path / "smollm2-135m").mkdir()  # what lies beside the configuration goes before
     assert ensemble(local("smollm2-135m"), base=tmp_path).members[0].model == str(tmp_path / "smollm2-135m")
     assert ensemble(local("./other"), base=tmp_path).members[0].model == str(tmp_path / "other")
-    recorded = {"name": "a", "engine": "recorded", "model": "answers.jsonl"}
-    assert ensemble(recorded, base=tmp_path).members[0].model == str(tmp_path / "answers.jsonl")
     assert locate_model("bundled:models/own", tmp_path).endswith("bundled/models/own")
 
 

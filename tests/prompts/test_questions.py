@@ -16,7 +16,7 @@ from el4ner.prompts.questions import Questions, question_styles
 from el4ner.prompts.render import styles
 from el4ner.text.documents import Document
 
-from .test_templates import LABELS, NONE_WORDS, SHOWN, TEXTS, UPDATE
+from .test_templates import LABELS, SHOWN, TEXTS, UPDATE
 
 GOLDEN = Path(__file__).parent / "golden" / "mrc"
 SETS = sorted((Path(__file__).parents[2] / "configs" / "labels").glob("*.yaml"))
@@ -31,7 +31,7 @@ CASES = [(style, language, n) for style in question_styles() for language in ("e
 
 
 def questions(style: str, types_per_call: int = 1, *, marked: bool = False) -> Questions:
-    return Questions(style, ASKED, NONE_WORDS, types_per_call, marked=marked)
+    return Questions(style, ASKED, types_per_call, marked=marked)
 
 
 def surfaces(read: dict[str, list[Mention]]) -> dict[str, list[str]]:
@@ -120,11 +120,11 @@ def test_a_line_about_a_type_that_was_not_asked_about_is_left_out():
     assert surfaces(read) == {"PER": ["Lena Brandt"]}
 
 
-def test_the_configured_none_word_is_written_and_understood():
-    ours = Questions("full", ASKED, {"en": "nobody"})
+def test_the_word_for_none_is_written_and_understood():
+    ours = Questions("full", ASKED)
     empty = Document("d", "It rained.", ())
-    assert ours.answer("en", empty, ("PER",)) == "nobody"
-    assert ours.read("en", "Nobody.", empty.text, ("PER",)) == {"PER": []}
+    assert ours.answer("en", empty, ("PER",)) == "none"
+    assert ours.read("en", "None.", empty.text, ("PER",)) == {"PER": []}
     with pytest.raises(ParseError):
         ours.read("en", "", empty.text, ("PER",))
 

@@ -28,7 +28,6 @@ LABELS = (
     ),
     LabelConfig(name="LOC", words={"en": "location", "zh": "地名"}),
 )
-NONE_WORDS = {"en": "none", "zh": "无"}
 TEXTS = {"en": "Lena Brandt left Graz.", "zh": "张伟离开了南京。"}
 SHOWN = {
     "en": (
@@ -51,7 +50,7 @@ CASES = [
 
 
 def prompts(style: str) -> Prompts:
-    return Prompts(style, LABELS, NONE_WORDS)
+    return Prompts(style, LABELS)
 
 
 def rendered(style: str, language: str, stage: str, fmt: str) -> str:

@@ -53,11 +53,6 @@ def test_one_question_a_type_gives_spans_with_types():
     assert member.stages() == ["mrc"] * 3
 
 
-def test_the_first_place_alone_where_that_is_asked_for():
-    answers = ask(reader({"person": "Bo"}), mrc={"occurrences": "first"})
-    assert list(answers.types) == [BO]
-
-
 def test_a_marked_answer_names_the_places_that_it_marks():
     member = reader({"person": "[[Ada]] met Bo in Oslo; [[Bo]] left Oslo."})
     pipeline = pipeline_of(

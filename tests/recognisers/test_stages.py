@@ -44,8 +44,6 @@ def fresh(text: str = TEXT, language: str = "en") -> WindowContext:
             [],
             {"leaked-from-demonstration": 2, "not-in-text": 1},
         ),
-        ([Mention("Paris"), Mention("art")], {"max_mention_chars": 4}, [(26, 29)], {"too-long-mention": 2}),
-        ([Mention("Paris", Span(0, 5))], {"max_mention_chars": 4}, [], {"too-long-mention": 2}),
         ([], {}, [], {}),
     ],
 )
@@ -54,6 +52,13 @@ def test_mentions_become_spans(mentions, settings, places, counts):
     spans = locate(mentions, context, [SHOWN], ExtractConfig(**settings))
     assert [(span.start, span.end) for span in spans] == places
     assert +context.counts == counts
+
+
+@pytest.mark.parametrize(("length", "kept"), [(200, 1), (201, 0)])
+def test_mentions_of_more_than_200_characters_are_dropped_and_counted(length: int, kept: int):
+    context = WindowContext.of("x" * length, "en")
+    spans = locate([Mention("x" * length)], context, [], ExtractConfig())
+    assert (len(spans), context.counts["too-long-mention"]) == (kept, 1 - kept)
 
 
 def test_an_extraction_request_allows_a_full_copy_and_no_endless_answer():

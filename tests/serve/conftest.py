@@ -20,32 +20,34 @@ SERVED = ("box-2x24gb", "chinese", "el4ner-paper", "small-vllm")
 def member(tmp_path: Path) -> Member:
     """A member that serves a published model: ``member("a", "Qwen3-8B", port=8001, context=2048)``."""
 
-    def make(name: str, model: str, *, port: int, key: str | None = "KEY", **serve: Any) -> dict[str, Any]:
+    def make(
+        name: str, model: str, *, port: int, key: str | None = "KEY", concurrency: int = 8, **serve: Any
+    ) -> dict[str, Any]:
         folder = tmp_path / model
         if not folder.exists():
             save_model(folder, PUBLISHED[model])
-        settings = {"model": str(folder), "context": 2048, "concurrency": 8, **serve}
+        settings = {"model": str(folder), "context": 2048, **serve}
         return {
             "name": name, "engine": "http", "model": name, "endpoint": f"http://127.0.0.1:{port}/v1",
-            "api_key_env": key, "serve": settings,
+            "api_key_env": key, "concurrency": concurrency, "serve": settings,
         }  # fmt: skip
 
     return make
 
 
-def data(*members: dict[str, Any], **serving: Any) -> dict[str, Any]:
+def data(*members: dict[str, Any]) -> dict[str, Any]:
     """A configuration of these members."""
-    return {"labels": [{"name": "PER", "words": {"en": "person"}}], "members": list(members), "serving": serving}
+    return {"labels": [{"name": "PER", "words": {"en": "person"}}], "members": list(members)}
 
 
-def configuration(*members: dict[str, Any], **serving: Any) -> Config:
+def configuration(*members: dict[str, Any]) -> Config:
     """The checked configuration of these members."""
-    return parse_config(data(*members, **serving), base=Path("/"))
+    return parse_config(data(*members), base=Path("/"))
 
 
-def write(path: Path, *members: dict[str, Any], **serving: Any) -> Path:
+def write(path: Path, *members: dict[str, Any]) -> Path:
     """The configuration as a file."""
-    path.write_text(yaml.safe_dump(data(*members, **serving)))
+    path.write_text(yaml.safe_dump(data(*members)))
     return path
 
 

@@ -74,7 +74,6 @@ def test_a_variant_is_the_same_ensemble_without_its_prefix_cache(tmp_path: Path)
         made = load_config(variant(config, tmp_path, prefix_caching=caching))
         arguments = [member.serve.extra_args for member in made.members if member.serve]
         assert len(arguments) == 2 and all((WITHOUT_CACHE in words) != caching for words in arguments)
-        assert made.serving.state == str(tmp_path / "state")
         assert [m.model_dump(exclude={"serve"}) for m in made.members] == [
             m.model_dump(exclude={"serve"}) for m in config.members
         ]

@@ -40,20 +40,21 @@ def box(tmp_path: Path, member: Member, monkeypatch: pytest.MonkeyPatch) -> Iter
     """Writes a configuration of two members whose servers are stand-ins; ends whatever it left running."""
     monkeypatch.setenv("PYTHONPATH", f"{FAKE}{os.pathsep}{ROOT}")
     monkeypatch.setenv("KEY", "secret-key")
+    monkeypatch.setenv("EL4NER_VLLM_PYTHON", sys.executable)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     made = tmp_path / "box.yaml"
 
-    def make(**serving: Any) -> Path:
-        settings = {"python": sys.executable, "state": str(tmp_path / "state"), "ready_s": 400, **serving}
+    def make() -> Path:
         a, b = (member(name, "Qwen3-0.6B", port=free_port(), concurrency=2) for name in "ab")
-        return write(made, a, b, **settings)
+        return write(made, a, b)
 
     yield make
     if made.exists():
         serve.main(["stop", str(made)])
 
 
-def start(path: Path) -> int:
-    return serve.main(["start", str(path), "--gpus", "80GiB"])
+def start(path: Path, *options: str) -> int:
+    return serve.main(["start", str(path), "--gpus", "80GiB", *options])
 
 
 def until(condition: Callable[[], bool], seconds: float = 400) -> None:
@@ -64,7 +65,7 @@ def until(condition: Callable[[], bool], seconds: float = 400) -> None:
 
 
 def processes(path: Path) -> dict[str, Identity]:
-    state = state_folder_of(load_config(path), path).read()
+    state = state_folder_of(path).read()
     return {} if state is None else {server.name: server.process for server in state.servers if server.process}
 
 
@@ -74,7 +75,7 @@ def test_start_twice_kill_one_stop(box: Callable[..., Path], capsys: pytest.Capt
     assert capsys.readouterr().out.endswith("ready\n")
     first = processes(path)
     assert set(first) == {"a", "b"} and all(len(session_processes(process)) == 2 for process in first.values())
-    assert "secret-key" not in "".join(file.read_text() for file in (path.parent / "state").iterdir())
+    assert "secret-key" not in "".join(file.read_text() for file in state_folder_of(path).path.iterdir())
     assert start(path) == 0
     assert "running already" in capsys.readouterr().out
     assert processes(path) == first
@@ -93,8 +94,8 @@ def test_start_twice_kill_one_stop(box: Callable[..., Path], capsys: pytest.Capt
 
 
 def test_a_server_that_hangs_is_started_again(box: Callable[..., Path]):
-    path = box(hang_s=4)
-    assert start(path) == 0
+    path = box()
+    assert start(path, "--hang-s", "4") == 0
     first = processes(path)
     for process in session_processes(first["b"]):
         os.kill(process, signal.SIGSTOP)
@@ -129,7 +130,7 @@ def test_servers_outlive_a_killed_supervisor_until_they_are_stopped(box: Callabl
     path = box()
     assert start(path) == 0
     left = processes(path)
-    state = state_folder_of(load_config(path), path).read()
+    state = state_folder_of(path).read()
     assert state is not None
     os.kill(state.supervisor.pid, signal.SIGKILL)
     until(lambda: not state.supervisor.alive())
@@ -152,8 +153,7 @@ def test_an_adapter_without_effect_is_no_ready_member(
     path = box()
     adapter = save_adapter(path.parent / "adapter", QWEN, ["q_proj"])
     port = free_port()
-    serving = {"python": sys.executable, "state": str(path.parent / "state")}
-    write(path, member("n", "Qwen3-0.6B", port=port, concurrency=2, adapter=str(adapter)), **serving)
+    write(path, member("n", "Qwen3-0.6B", port=port, concurrency=2, adapter=str(adapter)))
     monkeypatch.setenv("FAKE_DEAD_ADAPTERS", "1")
     assert start(path) == 1
     assert "adapter n answers exactly as its base" in capsys.readouterr().out
@@ -183,20 +183,13 @@ def test_a_damaged_state_never_names_a_group_of_processes(pid: Any):
         Identity(pid, 1, "boot")
 
 
-def test_the_key_comes_from_the_environment_or_from_a_closed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    file = tmp_path / "key"
-    file.write_text("from-file\n")
-    file.chmod(0o640)
-    assert api_key(None, str(file)) is None
-    with pytest.raises(ConfigError, match="chmod 600"):
-        api_key("NO_SUCH_KEY", str(file))
-    file.chmod(0o600)
-    assert api_key("NO_SUCH_KEY", str(file)) == "from-file"
-    monkeypatch.setenv("NO_SUCH_KEY", "from-environment")
-    assert api_key("NO_SUCH_KEY", str(file)) == "from-environment"
-    monkeypatch.delenv("NO_SUCH_KEY")
-    with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
-        api_key("NO_SUCH_KEY", None)
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    assert api_key(None) is None
+    with pytest.raises(ConfigError, match=r"environment variable NO_SUCH_KEY \(api_key_env\) is not set"):
+        api_key("NO_SUCH_KEY")
+    monkeypatch.setenv("NO_SUCH_KEY", "from-environment\n")
+    assert api_key("NO_SUCH_KEY") == "from-environment"
 
 
 @pytest.mark.parametrize(

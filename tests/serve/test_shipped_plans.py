@@ -17,7 +17,7 @@ def cards(plan: Plan) -> dict[str, list[int]]:
 
 
 def within_bounds(plan: Plan) -> bool:
-    return all(plan.used(device) <= device.room(plan.share) for device in plan.devices)
+    return all(plan.used(device) <= device.room for device in plan.devices)
 
 
 def test_every_shipped_configuration_that_asks_servers_can_also_start_them():

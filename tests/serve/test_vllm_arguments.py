@@ -33,7 +33,7 @@ def everything(member: Member, tmp_path: Path) -> list[Placed]:
     adapter = save_adapter(tmp_path / "adapter", PUBLISHED["Qwen3-0.6B"], ["q_proj"], rank=8)
     several = configuration(
         member("wide", "phi-4", port=8001, replicas=2, extra_args=["--enforce-eager"]),
-        member("ner", "Qwen3-0.6B", port=8002, adapter=str(adapter), quantization="fp8"),
+        member("ner", "Qwen3-0.6B", port=8002, adapter=str(adapter), dtype="fp8"),
     )
     plans = [make_plan(several, gpus="6x24GiB", cpu=False)]
     plans += [

@@ -34,7 +34,6 @@ LABELS = [
     {"name": "LOC", "words": {"en": "location", "zh": "地名"}},
     {"name": "ORG", "words": {"en": "organization", "zh": "机构"}},
 ]
-NONE_WORDS = {"en": "none", "zh": "无"}
 TYPES = ("PER", "LOC", "ORG")
 
 
@@ -99,4 +98,4 @@ def sentences() -> list[Sentence]:
 
 
 def prompts_of(style: str) -> Prompts:
-    return Prompts(style, [LabelConfig.model_validate(label) for label in LABELS], NONE_WORDS)
+    return Prompts(style, [LabelConfig.model_validate(label) for label in LABELS])

@@ -30,7 +30,7 @@ from el4ner.train.examples import ExampleMaker, Plan, plan_epochs  # noqa: E402
 from el4ner.train.questions import QuestionMaker  # noqa: E402
 from el4ner.train.retrieval import build_retrieves  # noqa: E402
 
-from .conftest import LABELS, NONE_WORDS, TYPES, prompts_of, write_jsonl  # noqa: E402
+from .conftest import LABELS, TYPES, prompts_of, write_jsonl  # noqa: E402
 
 MRC = TaskConfig(extract=0, classify=0, verify=0, mrc=1, zero_shot=0)
 
@@ -41,7 +41,7 @@ def config_of(**settings: Any) -> TrainConfig:
 
 
 def questions_of(types_per_call: int = 1) -> Questions:
-    return Questions("compact", config_of().labels, NONE_WORDS, types_per_call)
+    return Questions("compact", config_of().labels, types_per_call)
 
 
 def maker_of(sentences: Sequence[Sentence], shown: Sequence[Document] = (), types_per_call: int = 1) -> ExampleMaker:
@@ -179,7 +179,7 @@ def test_questions_that_lost_demonstrations_share_among_themselves(tiny_model: A
 
 @pytest.mark.parametrize("method", ["span", "sentence", "random"])
 def test_demonstrations_are_balanced_and_never_the_sentence_itself(sentences: list[Sentence], method: str):
-    config = config_of(demonstrations={"method": method, "k": 3}, mrc={"balance_candidates": 12})
+    config = config_of(demonstrations={"method": method, "k": 3})
     _, retrieve = build_retrieves(sentences, config)
     for sentence in sentences:
         found = retrieve(sentence, 3)
@@ -196,11 +196,11 @@ def test_a_training_prompt_is_the_prompt_of_inference(tiny_model: Any, sentences
 
     folder = tiny_model("glm4")
     pool = write_jsonl(tmp_path / "pool.jsonl", [sentence.document for sentence in sentences])
-    demonstrations, mrc = {"method": "sentence", "k": 2, "order": "best-last"}, {"balance_candidates": 8}
-    train = config_of(demonstrations=demonstrations, mrc=mrc, seed=13)
+    demonstrations = {"method": "sentence", "k": 2, "order": "best-last"}
+    train = config_of(demonstrations=demonstrations, seed=13)
     ensemble = parse_config(
         {
-            "labels": LABELS, "pool": {"path": str(pool)}, "demonstrations": demonstrations, "mrc": mrc,
+            "labels": LABELS, "pool": {"path": str(pool)}, "demonstrations": demonstrations,
             "members": [{"name": "glm", "engine": "local", "model": "m.gguf", "role": "mrc", "prompt_style": "compact"}],
         },
         base=tmp_path,
@@ -210,16 +210,14 @@ def test_a_training_prompt_is_the_prompt_of_inference(tiny_model: Any, sentences
     tokenizer = AutoTokenizer.from_pretrained(folder)
     documents = [sentence.document for sentence in sentences]
     embedder, settings = build_embedder(ensemble.embedder), ensemble.demonstrations
-    index = SpanIndex.build(documents, gold_spans(documents), embedder, settings.index)
-    retriever = Retriever(settings, documents, index, embedder, build_weights(settings, documents), settings.seed)
+    index = SpanIndex.build(documents, gold_spans(documents), embedder)
+    retriever = Retriever(settings, documents, index, embedder, build_weights(settings, documents), ensemble.seed)
     from el4ner.demos.balance import question_demonstrations
 
     mrc = MrcRecogniser(None, ensemble.members[0], ensemble)  # type: ignore[arg-type]
     for sentence in sentences:
         document, language = sentence.document, sentence.language
-        shown = question_demonstrations(
-            retriever, settings, MrcConfig(balance_candidates=8), TYPES, document.text, [], language
-        )
+        shown = question_demonstrations(retriever, settings, MrcConfig(), TYPES, document.text, [], language)
         for number, group in enumerate(questions_of().groups):
             asked = mrc.question_request(WindowContext.of(document.text, language), group, shown)
             (encoded,) = Encoder(tokenizer).encode([questions.make(sentence, number, 2)])

@@ -39,9 +39,9 @@ def data_root(recipe: Path, folder: Path) -> Path:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_that_ships_loads(recipe: Path, tmp_path: Path):
     config = load_train_config(recipe, data_root(recipe, tmp_path))
-    Prompts(config.prompt_style, config.labels, config.none_words)
+    Prompts(config.prompt_style, config.labels)
     if config.tasks.mrc:
-        questions = Questions(config.prompt_style, config.labels, config.none_words, config.mrc.types_per_call)
+        questions = Questions(config.prompt_style, config.labels, config.mrc.types_per_call)
         assert len(questions.groups) == len(config.labels)
         own = all(label.question(item.language) for label in config.labels for item in config.data)
         assert own or config.prompt_style == "compact"  # which asks by the label's word

@@ -269,9 +269,7 @@ def answering(write: Any, tiny_model: Any, **changes: Any) -> Path:
     labels = [label | {"questions": {"en": f"Which {label['words']['en']} ?"}} for label in LABELS]
     optimisation = sharing(epochs=2, learning_rate=0.01, batch_tokens=512, max_length=256)
     given = {"model": str(tiny_model("glm4")), "labels": labels, "lora": MRC, "optimisation": optimisation}
-    return write(
-        **given | {"mrc": {"balance_candidates": 8}, "demonstrations": {"k": 2, "method": "sentence"}} | changes
-    )
+    return write(**given | {"demonstrations": {"k": 2, "method": "sentence"}} | changes)
 
 
 def test_an_adapter_that_answers_questions_can_be_served(

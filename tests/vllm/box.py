@@ -46,6 +46,7 @@ class Box:
         self.seen: set[int] = set()
         self.said = ""
         self._env = {**os.environ, "EL4NER_VLLM_PYTHON": python, KEY: "a-key-for-tests", "PYTHONPATH": str(ROOT)}
+        self._env["XDG_STATE_HOME"] = os.environ["XDG_STATE_HOME"] = str(folder / "state")
         os.environ[KEY] = self._env[KEY]
         self.models = _save_models(folder)
         self.adapter = self._train_adapter()
@@ -64,7 +65,6 @@ class Box:
             "extract": {"few_shot": False},
             "verify": {"mode": "off"},
             "batch": batch,
-            "serving": {"state": str(self.folder / "state"), "hang_s": 30, "ready_s": 900, "restarts": 5},
         }
         return _write(self.folder / f"{name}.yaml", content)
 
@@ -103,15 +103,14 @@ class Box:
 
     def processes(self) -> dict[str, Identity]:
         """The leading process of each server that runs."""
-        config = load_config(self.config)
-        state = state_folder_of(config, self.config).read()
+        state = state_folder_of(self.config).read()
         found = {} if state is None else {server.name: server.process for server in state.servers if server.process}
         self.seen.update(pid for process in found.values() for pid in session_processes(process))
         return found
 
     def restarts(self) -> dict[str, int]:
         """How often each server was started again."""
-        state = state_folder_of(load_config(self.config), self.config).read()
+        state = state_folder_of(self.config).read()
         return {} if state is None else {server.name: server.restarts for server in state.servers}
 
     def ask(self, name: str, request: Request) -> Any:
@@ -157,7 +156,6 @@ class Box:
             "prompt_style": "compact",
             "chat_template": "none" if name == "base" else "model",
             "timeout_s": 60,
-            "retries": 2,
             "serve": serve,
         }
 

@@ -14,7 +14,7 @@ def box(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The servers, up and answering; stopped at the end, with nothing left behind."""
     box = Box(tmp_path_factory.mktemp("box"), vllm_python)
     try:
-        assert box.serve("start", "--cpu") == 0, box.said
+        assert box.serve("start", "--cpu", "--hang-s", "30") == 0, box.said
         yield box
     finally:
         box.serve("stop")

@@ -74,7 +74,7 @@ def test_a_job_waits_for_a_member_that_hangs_where_the_quorum_needs_it(box: Box,
     """All three must answer: the job stands still until the supervisor has found out and started the server again."""
     before = box.processes()["base"]
     restarts = box.restarts()["base"]
-    config = box.with_batch("waits", quorum=3, patience_s=600, windows_in_flight=8)
+    config = box.with_batch("waits", quorum=3, windows_in_flight=8)
 
     def hang() -> None:
         for process in session_processes(before):

@@ -28,7 +28,12 @@ class Served:
 
     def __init__(self, model: str, folder: Path, python: str) -> None:
         self.folder = folder
-        self._env = {**os.environ, "EL4NER_VLLM_PYTHON": python, "PYTHONPATH": str(ROOT)}
+        self._env = {
+            **os.environ,
+            "EL4NER_VLLM_PYTHON": python,
+            "PYTHONPATH": str(ROOT),
+            "XDG_STATE_HOME": str(folder / "state"),
+        }
         serve = {
             "model": model,
             "dtype": "float32",
@@ -71,7 +76,6 @@ class Served:
             "pool": {"path": str(self.folder / "pool.jsonl")},
             "demonstrations": {"method": "sentence", "k": 3},
             "extract": {"pre_extract": False},
-            "serving": {"state": str(self.folder / "state")},
         }
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content), encoding="utf-8")

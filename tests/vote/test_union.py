@@ -14,19 +14,11 @@ span_sets = st.dictionaries(
 
 
 @pytest.mark.parametrize(
-    ("found", "min_members", "expected"),
-    [
-        ({}, 1, []),
-        ({"a": []}, 1, []),
-        ({"a": [C, A], "b": [B]}, 1, [A, B, C]),
-        ({"a": [A, A]}, 2, []),
-        ({"a": [A, B], "b": [B, C], "c": [B, A]}, 2, [A, B]),
-        ({"a": [A, B], "b": [B, C], "c": [B, A]}, 3, [B]),
-        ({"a": [A]}, 2, []),
-    ],
+    ("found", "expected"),
+    [({}, []), ({"a": []}, []), ({"a": [C, A], "b": [B, A]}, [A, B, C]), ({"a": [A, A]}, [A])],
 )
-def test_by_hand(found: dict[str, list[Span]], min_members: int, expected: list[Span]):
-    assert unite(found, min_members) == expected
+def test_by_hand(found: dict[str, list[Span]], expected: list[Span]):
+    assert unite(found) == expected
 
 
 @given(span_sets)
@@ -34,14 +26,9 @@ def test_nothing_is_lost_and_nothing_added(found: dict[str, list[Span]]):
     assert unite(found) == sorted({span for spans in found.values() for span in spans})
 
 
-@given(span_sets, st.integers(1, 4), st.randoms())
-def test_the_order_of_members_and_spans_does_not_matter(found, min_members, rng):
+@given(span_sets, st.randoms())
+def test_the_order_of_members_and_spans_does_not_matter(found, rng):
     names = list(found)
     rng.shuffle(names)
     shuffled = {name: rng.sample(found[name], len(found[name])) for name in names}
-    assert unite(shuffled, min_members) == unite(found, min_members)
-
-
-@given(span_sets, st.integers(1, 4))
-def test_asking_for_more_members_never_adds_a_span(found, min_members):
-    assert set(unite(found, min_members + 1)) <= set(unite(found, min_members))
+    assert unite(shuffled) == unite(found)
