@@ -36,9 +36,8 @@ LABELS = [
 SETTINGS = {
     "one by one": {},
     "share_prefix": {"share_prefix": True},
-    "+ pack_rows": {"share_prefix": True, "pack_rows": True},
-    "+ compile": {"share_prefix": True, "pack_rows": True, "compile": True},
-    "+ bfloat16": {"share_prefix": True, "pack_rows": True, "compile": True, "precision": "bfloat16"},
+    "+ compile": {"share_prefix": True, "compile": True},
+    "+ bfloat16": {"share_prefix": True, "compile": True, "precision": "bfloat16"},
 }
 
 

@@ -118,14 +118,12 @@ def _checked_outline(config: TrainConfig) -> Any:
         El4nerError: it is not.
     """
     from el4ner.serve.adapters import check_targets
-    from el4ner.train.models import check_packs, check_quantises, check_shares, outline
+    from el4ner.train.models import check_quantises, check_shares, outline
     from el4ner.train.tuning import check_adapted
 
     outlined = outline(config.model)
     if config.optimisation.share_prefix:
         check_shares(outlined, config.model)
-    if config.optimisation.pack_rows:
-        check_packs(outlined, config.model)
     check_quantises(config)
     if config.lora is not None:
         check_adapted(outlined, config.lora)

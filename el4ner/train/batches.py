@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +14,6 @@ from el4ner.prompts.messages import Message
 from el4ner.train.encode import IGNORE, Encoded, Encoder
 from el4ner.train.examples import ExampleMaker, Plan
 from el4ner.train.length_batches import cut
-from el4ner.train.row_packing import collate_rows, fill_rows, row_length
 from el4ner.train.shared_prefix import bundles, collate_shared, padded_shared_size, shared_size
 
 log = logging.getLogger(__name__)
@@ -49,8 +47,7 @@ class Cost:
 class Batches(Dataset[dict[str, Any]]):
     """Ready batches: ``input_ids``, ``attention_mask`` and ``labels``, each ``(batch, length)`` int64, padded on the right.
 
-    With ``share_prefix``, the examples of one sentence share its tokens instead; see :func:`collate_shared`. With ``pack_rows``
-    they do so side by side in rows; see :func:`collate_rows`.
+    With ``share_prefix``, the examples of one sentence share its tokens instead; see :func:`collate_shared`.
 
     All examples are encoded at the start (about 16 bytes a token), since batches of like length need their true lengths:
     by estimated lengths, a third of each batch was padding.
@@ -71,7 +68,6 @@ class Batches(Dataset[dict[str, Any]]):
         seed: int,
         *,
         share_prefix: bool = False,
-        pack_rows: bool = False,
     ) -> None:
         self._pad_id = tokenizer.pad_token_id
         made = list(encode_plans(plans, maker, Encoder(tokenizer, NOT_THINKING), max_length))
@@ -90,13 +86,6 @@ class Batches(Dataset[dict[str, Any]]):
             self._batches = cut(shared, lambda item: len(item.prefix), shared_size, batch_tokens, seed)
             sizes = list(map(padded_shared_size, self._batches))
             self.cost = Cost(len(sizes), sum(sizes), self.cost.tokens)
-            if pack_rows:
-                length = row_length(max_length, batch_tokens)
-                self._collate = partial(collate_rows, length=length)
-                rows, at_once = fill_rows(shared, length, seed), max(1, batch_tokens // length)
-                self._batches = [rows[at : at + at_once] for at in range(0, len(rows), at_once)]
-                sizes = [len(batch) * length for batch in self._batches]
-                self.cost = Cost(len(sizes), sum(sizes), self.cost.unshared)
         self.largest = sizes.index(max(sizes))
 
     def __len__(self) -> int:

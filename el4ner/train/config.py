@@ -19,6 +19,7 @@ from el4ner.config import (
     read_yaml,
     validate,
 )
+from el4ner.config.base import ANY_VALUE
 from el4ner.errors import ConfigError
 from el4ner.train.label_sets import SUFFIX as MARKED
 from el4ner.train.label_sets import read_label_sets
@@ -177,6 +178,8 @@ class LoraConfig(Section):
 class OptimisationConfig(Section):
     """How the weights are changed."""
 
+    deleted_keys = MappingProxyType({"pack_rows": (ANY_VALUE, "share_prefix is what saves time; the loss is the same")})
+
     epochs: float = Field(default=3.0, gt=0, description="Passes over the data.")
     learning_rate: float = Field(default=2e-4, gt=0, description="Peak learning rate (AdamW).")
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
@@ -193,11 +196,6 @@ class OptimisationConfig(Section):
         default=False,
         description="Questions about one sentence read it once: fewer tokens where there are several. Needs a model "
         "without sliding window or recurrence, and no gradient_checkpointing.",
-    )
-    pack_rows: bool = Field(
-        default=False,
-        description="With share_prefix: several sentences side by side in long rows, so that nothing is padded. "
-        "Needs a model that takes positions.",
     )
     compile: bool = Field(
         default=False,
@@ -217,8 +215,6 @@ class OptimisationConfig(Section):
     def _keeps_what_it_shares(self) -> "OptimisationConfig":
         if self.share_prefix and self.gradient_checkpointing:
             raise ValueError("share_prefix keeps keys and values, gradient_checkpointing drops them; set one of them")
-        if self.pack_rows and not self.share_prefix:
-            raise ValueError("pack_rows is a way to share prefixes; set share_prefix: true as well")
         return self
 
 

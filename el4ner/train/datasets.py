@@ -94,7 +94,6 @@ def _batches(
         o.max_length,
         config.seed,
         share_prefix=o.share_prefix,
-        pack_rows=o.pack_rows,
     )
     log.info("%s", made.cost)
     return made

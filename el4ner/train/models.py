@@ -1,7 +1,6 @@
 """What is tuned: tokenizer and model from their folder, and the model's outline without its weights."""
 
 import importlib.util
-import inspect
 from typing import Any
 
 import torch
@@ -46,19 +45,6 @@ def check_shares(model: Any, folder: str) -> None:
         raise ConfigError(
             f"optimisation.share_prefix: {folder} ({model.config.model_type}) has a sliding window, recurrent layers or "
             "rescaled logits, and would be trained on something else than it reads later; set share_prefix: false"
-        )
-
-
-def check_packs(model: Any, folder: str) -> None:
-    """Refuse ``pack_rows`` for a model that counts positions itself.
-
-    Raises:
-        ConfigError: it does.
-    """
-    if "position_ids" not in inspect.signature(model.forward).parameters:
-        raise ConfigError(
-            f"optimisation.pack_rows: {folder} ({model.config.model_type}) takes no positions, and would see the sentences of a "
-            "row as one text; set pack_rows: false"
         )
 
 

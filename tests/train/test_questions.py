@@ -169,12 +169,12 @@ def test_questions_that_lost_demonstrations_share_among_themselves(tiny_model: A
     lengths = [len(encode([maker.make(Plan(0, "mrc", 1, 0, number))])[0].ids) for number in range(3)]
     plans = [Plan(0, "mrc", 1, number, number) for number in range(3)]
     limit = max(lengths) - 1
-    batches = Batches(plans, maker, tokenizer, 4096, limit, seed=1, share_prefix=True, pack_rows=True)
-    (row,) = [row for batch in batches._batches for row in batch]
-    assert sorted(len(part.tails) for part in row) == sorted(
+    batches = Batches(plans, maker, tokenizer, 4096, limit, seed=1, share_prefix=True)
+    parts = [part for batch in batches._batches for part in batch]
+    assert sorted(len(part.tails) for part in parts) == sorted(
         (sum(size > limit for size in lengths), sum(size <= limit for size in lengths))
     )
-    assert all("Mira Solberg opened" in tokenizer.decode(part.prefix) for part in row)
+    assert all("Mira Solberg opened" in tokenizer.decode(part.prefix) for part in parts)
 
 
 @pytest.mark.parametrize("method", ["span", "sentence", "random"])

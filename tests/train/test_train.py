@@ -298,31 +298,23 @@ def test_bfloat16_lowers_the_precision_of_the_layers(write: Any, tiny_model: Any
     load_model = models.load_model
     monkeypatch.setattr(models, "load_model", load)
     for precision in ("float32", "bfloat16"):
-        for pack_rows in (False, True):
-            optimisation = sharing(precision=precision, pack_rows=pack_rows, max_steps=1)
-            config = write(model=str(tiny_model("qwen3")), optimisation=optimisation, evaluation={"fraction": 0})
-            assert main(["--config", str(config)]) == 0
-            assert seen and {str(dtype) for dtype in seen} == {f"torch.{precision}"}
-            seen.clear()
+        optimisation = sharing(precision=precision, max_steps=1)
+        config = write(model=str(tiny_model("qwen3")), optimisation=optimisation, evaluation={"fraction": 0})
+        assert main(["--config", str(config)]) == 0
+        assert seen and {str(dtype) for dtype in seen} == {f"torch.{precision}"}
+        seen.clear()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler (g++)")
-def test_a_compiled_run_in_rows_learns(write: Any, tiny_model: Any, capsys: Any):
+def test_a_compiled_run_learns(write: Any, tiny_model: Any, capsys: Any):
     losses = []
     for steps in (1, 20):
-        optimisation = sharing(
-            epochs=20, learning_rate=0.01, max_length=256, pack_rows=True, compile=True, max_steps=steps
-        )
+        optimisation = sharing(epochs=20, learning_rate=0.01, max_length=256, compile=True, max_steps=steps)
         config = answering(write, tiny_model, optimisation=optimisation, evaluation={"fraction": 0})
         assert main(["--config", str(config), "--task", "mrc"]) == 0
         losses.append(json.loads(capsys.readouterr().out)["train_loss"])
     assert losses[1] < losses[0] - 0.1
-
-
-def test_rows_are_refused_where_a_model_takes_no_positions(write: Any, tiny_model: Any, capsys: Any):
-    message = refused(capsys, write(model=str(tiny_model("bloom")), optimisation=sharing(pack_rows=True)))
-    assert "(bloom) takes no positions" in message and message.endswith("set pack_rows: false")
 
 
 def card_of(output: Path) -> str:
