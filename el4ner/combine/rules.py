@@ -1,13 +1,23 @@
-"""One answer from many recognisers' answers: the rules that need no labels."""
+"""One answer from many recognisers' answers: the rules that need no labels.
 
-from collections.abc import Sequence
+- ``agreement``: probabilities from the members' agreement and, where texts are given, from what stands elsewhere in the
+  corpus; kept is the set of the greatest expected F. The scores are these probabilities: estimates without labels.
+- ``weighted``: shares of votes, members weighted by agreement, in the place of probabilities; no scores.
+- ``plurality``: the commonest answer about a span, "no entity" being one; a tie gives none.
+- ``majority``: the answer of over half of the members that answered.
+- ``probability``: the answer of the highest mean probability; a member that states none gives its answer 1.
+- ``two-stage``: a span that at least half of the members marked, with its commonest type (Xie et al. 2024); a tie of types goes
+  to the first by name.
+- ``at-least``: entities of so many members; ``union``: of one; ``intersection``: of all that answered.
+
+Flat output is the set of the greatest summed support; nested output gives up the weaker of two that cross. A vote is a member's
+type for exactly that span; members that abstained are missing from the votes.
+"""
+
 from typing import Literal, cast, get_args
 
 import numpy as np
 
-from el4ner.combine.corpus import estimate
-from el4ner.combine.decision import Preference, decide
-from el4ner.combine.weighted import weighted_shares
 from el4ner.errors import ConfigError
 from el4ner.vote.entities import VotedEntity
 from el4ner.vote.overlaps import best_flat, best_nested
@@ -18,53 +28,13 @@ from el4ner.vote.table import (
     OTHER_TYPE,
     BoolArray,
     FloatArray,
-    MemberOutputs,
     VoteTable,
-    tabulate,
 )
 
 CombinationRule = Literal[
     "agreement", "weighted", "plurality", "majority", "probability", "two-stage", "at-least", "union", "intersection"
 ]
 RULES: tuple[CombinationRule, ...] = get_args(CombinationRule)
-
-
-def combine(
-    documents: Sequence[MemberOutputs],
-    members: Sequence[str],
-    rule: CombinationRule = "agreement",
-    *,
-    at_least: int = 2,
-    prefer: Preference = "f1",
-    nested: bool = False,
-    texts: Sequence[str] | None = None,
-) -> list[tuple[VotedEntity, ...]]:
-    """The combined entities of each document, sorted by place.
-
-    - ``agreement``: probabilities from the members' agreement and, where ``texts`` are given, from what stands elsewhere
-      in the corpus; kept is the set of the greatest expected F. The scores are these probabilities: estimates without
-      labels, not calibrated ones.
-    - ``weighted``: shares of votes, members weighted by agreement, in the place of probabilities; no scores.
-    - ``plurality``: the commonest answer about a span, "no entity" being one; a tie gives none.
-    - ``majority``: the answer of over half of the members that answered.
-    - ``probability``: the answer of the highest mean probability; a member that states none gives its answer 1.
-    - ``two-stage``: a span that at least half of the members marked, with its commonest type (Xie et al. 2024); a tie
-      of types goes to the first by name.
-    - ``at-least``: entities of ``at_least`` members; ``union``: of one; ``intersection``: of all that answered.
-
-    Flat output is the set of the greatest summed support; nested output gives up the weaker of two that cross. A vote
-    is a member's type for exactly that span; members that abstained are missing from the votes.
-
-    Raises:
-        ConfigError: ``at_least`` is below 1.
-    """
-    table = tabulate(documents, members)
-    if rule == "agreement":
-        scores = estimate(table, texts).probabilities
-        return entities_of(table, decide(table, scores, prefer=prefer, nested=nested).kept, scores)
-    if rule == "weighted":
-        return entities_of(table, decide(table, weighted_shares(table), prefer=prefer, nested=nested).kept)
-    return entities_of(table, choose_by_count(table, rule, at_least, nested=nested))
 
 
 def choose_by_count(table: VoteTable, rule: CombinationRule, at_least: int = 2, *, nested: bool = False) -> BoolArray:

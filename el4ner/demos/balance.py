@@ -6,6 +6,7 @@ questions about a text are to begin with the same tokens, one set of k sentences
 
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from el4ner.config import DemonstrationConfig, MrcConfig
 from el4ner.demos.retrieve import Method, Retrieval, Retriever
@@ -40,46 +41,51 @@ def choose_balanced(ranked: Sequence[Document], types: Sequence[str], count: int
     return sorted(chosen)
 
 
-def question_demonstrations(
-    retriever: Retriever,
-    settings: DemonstrationConfig,
-    mrc: MrcConfig,
-    types: Sequence[str],
-    text: str,
-    spans: Sequence[Span],
-    language: str,
-    exclude_ids: Collection[str] = (),
-) -> tuple[Document, ...]:
-    """The demonstrations of all questions about a text, in prompt order; the same choice in training and inference.
+@dataclass(frozen=True, slots=True)
+class QuestionDemonstrations:
+    """How the demonstrations of all questions about a text are chosen; the same in training and inference.
 
-    Args:
+    Attributes:
         retriever: over the pool.
         settings: how it retrieves.
         mrc: how many to show, and whether they are to show every type and its absence.
         types: the types that are asked about.
-        text: what is asked about; never among the demonstrations.
-        spans: what is known of its mentions, for span-level similarity.
-        language: of the text.
-        exclude_ids: pool documents to leave out.
     """
-    count = settings.k if mrc.k is None else mrc.k
-    if count == 0:
-        return ()
 
-    def ranked(method: Method, many: int) -> list[Document]:
-        found = retriever.retrieve(text, spans, language, exclude_ids=exclude_ids, k=many, method=method)
-        return _best_first(found, settings.order)
+    retriever: Retriever
+    settings: DemonstrationConfig
+    mrc: MrcConfig
+    types: Sequence[str]
 
-    if not mrc.balance:
-        chosen = ranked(settings.method, count)
-    else:
+    def choose(
+        self, text: str, spans: Sequence[Span], language: str, exclude_ids: Collection[str] = ()
+    ) -> tuple[Document, ...]:
+        """The demonstrations of all questions about a text, in prompt order.
+
+        Args:
+            text: what is asked about; never among the demonstrations.
+            spans: what is known of its mentions, for span-level similarity.
+            language: of the text.
+            exclude_ids: pool documents to leave out.
+        """
+        settings, types = self.settings, self.types
+        count = settings.k if self.mrc.k is None else self.mrc.k
+        if count == 0:
+            return ()
+
+        def ranked(method: Method, many: int) -> list[Document]:
+            found = self.retriever.retrieve(text, spans, language, exclude_ids=exclude_ids, k=many, method=method)
+            return _best_first(found, settings.order)
+
+        if not self.mrc.balance:
+            return _in_order(ranked(settings.method, count), settings.order, text)
         nearest = ranked(settings.method, max(count, CANDIDATES))
         if settings.method == "span" and not _shows_all(nearest, types):
             # SpanSim ranks no sentence without spans, and those are what shows that a type may be absent.
             further = ranked("sentence", max(count, CANDIDATES))
             nearest += [document for document in further if document not in nearest]
         chosen = [nearest[place] for place in choose_balanced(nearest, types, count)]
-    return _in_order(chosen, settings.order, text)
+        return _in_order(chosen, settings.order, text)
 
 
 def _best_first(found: Retrieval, order: str) -> list[Document]:

@@ -38,7 +38,6 @@ class HttpEngine:
     Args:
         config: engine ``http``.
         allow_hosts: hosts besides loopback that documents may be sent to.
-        special_tokens: control tokens to escape besides the model's own.
         retries: further tries after a failure that may pass (429, 5xx, a cut connection).
         backoff_s: mean pause before the first retry, in seconds; it doubles each time.
         circuit_breaker: shared by the members of one ensemble; None: this one is on its own.
@@ -53,7 +52,6 @@ class HttpEngine:
         config: MemberConfig,
         *,
         allow_hosts: Sequence[str] = (),
-        special_tokens: Sequence[str] = KNOWN_SPECIAL_TOKENS,
         retries: int = RETRIES,
         backoff_s: float = 0.5,
         circuit_breaker: CircuitBreaker | None = None,
@@ -66,7 +64,7 @@ class HttpEngine:
         policy = RetryPolicy(retries, backoff_s, config.timeout_s)
         key = api_key(config.api_key_env)
         self._endpoint = Endpoint(config.name, root, key, config.concurrency, policy, circuit_breaker)
-        self._connection = Connection(config, self._endpoint, api, tuple(dict.fromkeys((*special_tokens, *own))))
+        self._connection = Connection(config, self._endpoint, api, tuple(dict.fromkeys((*KNOWN_SPECIAL_TOKENS, *own))))
         self.fingerprint = self._fingerprint(())
         self._report = report
         self._connecting: asyncio.Task[ConnectedServer] | None = None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from el4ner.config import Config, MemberConfig
-from el4ner.demos.balance import question_demonstrations
+from el4ner.demos.balance import QuestionDemonstrations
 from el4ner.demos.retrieve import Retriever
 from el4ner.engines.base import Answer, Engine, Request
 from el4ner.errors import MemberError, ParseError
@@ -27,8 +27,8 @@ def balanced_sentences(
     retriever: Retriever, config: Config, context: WindowContext, hints: Sequence[Span]
 ) -> tuple[Document, ...]:
     """The demonstrations that all questions about a window share."""
-    shown, types = config.demonstrations, config.type_names
-    return question_demonstrations(retriever, shown, config.mrc, types, context.original, hints, context.language)
+    choice = QuestionDemonstrations(retriever, config.demonstrations, config.mrc, config.type_names)
+    return choice.choose(context.original, hints, context.language)
 
 
 class MrcRecogniser(LanguageModelRecogniser):

@@ -109,8 +109,10 @@ def score_files(
     counts = np.stack([document_counts(wanted, system) for system in found])
     sampled = bootstrap_f1(counts, samples, seed)
     systems = tuple(
-        _score(label, path, wanted, labelling, system, sampled[:, index], selection)
-        for index, (label, path, labelling, system) in enumerate(zip(labels, predictions, found, read, strict=True))
+        _score(named, wanted, labelling, system, sampled[:, index], selection)
+        for index, (named, labelling, system) in enumerate(
+            zip(zip(labels, predictions, strict=True), found, read, strict=True)
+        )
     )
     raw = _types(document.entities or () for document in documents)
     raw += sum((_types(system.entities) for system in read), Counter())
@@ -130,15 +132,14 @@ def score_files(
 
 
 def _score(
-    name: str,
-    path: Path,
+    system: tuple[str, Path],
     wanted: Labelling,
     found: Labelling,
     predictions: Predictions,
     sampled: FloatArray,
     selection: TypeSelection,
 ) -> SystemScores:
-    by_type = strict_counts(wanted, found)
+    (name, path), by_type = system, strict_counts(wanted, found)
     return SystemScores(
         name=name,
         path=path,

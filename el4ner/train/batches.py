@@ -44,6 +44,14 @@ class Cost:
         return f"{self.tokens:,} tokens in {self.batches:,} batches{without}"
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Tokens of a batch, padding included, and of an example, at the most."""
+
+    batch_tokens: int
+    max_length: int
+
+
 class Batches(Dataset[dict[str, Any]]):
     """Ready batches: ``input_ids``, ``attention_mask`` and ``labels``, each ``(batch, length)`` int64, padded on the right.
 
@@ -63,27 +71,26 @@ class Batches(Dataset[dict[str, Any]]):
         plans: Sequence[Plan],
         maker: ExampleMaker,
         tokenizer: Any,
-        batch_tokens: int,
-        max_length: int,
+        limits: Limits,
         seed: int,
         *,
         share_prefix: bool = False,
     ) -> None:
         self._pad_id = tokenizer.pad_token_id
-        made = list(encode_plans(plans, maker, Encoder(tokenizer, NOT_THINKING), max_length))
+        made = list(encode_plans(plans, maker, Encoder(tokenizer, NOT_THINKING), limits.max_length))
         encoded = [(plan, item) for plan, item in made if item is not None]
         self.too_long = len(made) - len(encoded)
         if not encoded:
             raise InputError("no example fits into optimisation.max_length; raise it")
         self._collate: Callable[[Any, int], dict[str, Any]] = collate_shared if share_prefix else collate
         self._batches: Sequence[Sequence[Any]] = cut(
-            [item for _, item in encoded], lambda item: len(item.ids), padded_size, batch_tokens, seed
+            [item for _, item in encoded], lambda item: len(item.ids), padded_size, limits.batch_tokens, seed
         )
         sizes = list(map(padded_size, self._batches))
         self.cost = Cost(len(sizes), sum(sizes))
         if share_prefix:
             shared = bundles([(_shared_by(plan), item) for plan, item in _side_by_side(encoded)])
-            self._batches = cut(shared, lambda item: len(item.prefix), shared_size, batch_tokens, seed)
+            self._batches = cut(shared, lambda item: len(item.prefix), shared_size, limits.batch_tokens, seed)
             sizes = list(map(padded_shared_size, self._batches))
             self.cost = Cost(len(sizes), sum(sizes), self.cost.tokens)
         self.largest = sizes.index(max(sizes))

@@ -9,7 +9,7 @@ from el4ner.errors import ConfigError
 from el4ner.prompts.formats import answer_format
 from el4ner.prompts.questions import Questions
 from el4ner.prompts.render import Prompts
-from el4ner.train.batches import Batches
+from el4ner.train.batches import Batches, Limits
 from el4ner.train.config import TrainConfig
 from el4ner.train.data import Sentence, joined, read_sentences, split
 from el4ner.train.examples import ExampleMaker, plan_epochs
@@ -90,8 +90,7 @@ def _batches(
         plans,
         maker,
         tokenizer,
-        o.batch_tokens,
-        o.max_length,
+        Limits(o.batch_tokens, o.max_length),
         config.seed,
         share_prefix=o.share_prefix,
     )

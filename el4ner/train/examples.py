@@ -100,37 +100,38 @@ def _count_demonstrations(task: str, tasks: TaskConfig, max_demonstrations: int,
     return rng.randint(1, max_demonstrations)
 
 
+@dataclass(frozen=True, eq=False)
 class ExampleMaker:
-    """Makes conversations from plans."""
+    """Makes conversations from plans.
 
-    def __init__(
-        self,
-        sentences: Sequence[Sentence],
-        prompts: Prompts,
-        answer_format: AnswerFormat,
-        type_names: Sequence[str],
-        retrieve: Retrieve,
-        seed: int,
-        questions: QuestionMaker | None = None,
-        schemas: LabelSetSampler | None = None,
-    ) -> None:
-        self.sentences = sentences
-        self._prompts = prompts
-        self._format = answer_format
-        self._types = list(type_names)
-        self._retrieve = retrieve
-        self._seed = seed
-        self._questions = questions
-        self._schemas = schemas
+    Attributes:
+        sentences: labelled ones, which plans name by number.
+        prompts: of the style that members are asked in.
+        answer_format: how mentions are written.
+        type_names: types, in the order of the labels.
+        retrieve: finds the demonstrations of a sentence.
+        seed: of all draws, together with a plan's number.
+        questions: of the task mrc.
+        schemas: label sets of the task mark.
+    """
+
+    sentences: Sequence[Sentence]
+    prompts: Prompts
+    answer_format: AnswerFormat
+    type_names: Sequence[str]
+    retrieve: Retrieve
+    seed: int
+    questions: QuestionMaker | None = None
+    schemas: LabelSetSampler | None = None
 
     def make(self, plan: Plan) -> tuple[Message, ...] | None:
         """The conversation of a plan, ending with the right answer; None where the sentence offers no candidate."""
-        rng = random.Random(f"{self._seed}:{plan.number}")
+        rng = random.Random(f"{self.seed}:{plan.number}")
         sentence = self.sentences[plan.sentence]
         if plan.task == "mrc":
-            assert self._questions is not None
-            return self._questions.make(sentence, plan.candidate, plan.n_demonstrations)
-        demonstrations = self._retrieve(sentence, plan.n_demonstrations) if plan.n_demonstrations else ()
+            assert self.questions is not None
+            return self.questions.make(sentence, plan.candidate, plan.n_demonstrations)
+        demonstrations = self.retrieve(sentence, plan.n_demonstrations) if plan.n_demonstrations else ()
         if plan.task == "extract":
             return self._extract(sentence, demonstrations)
         if plan.task == "mark":
@@ -164,13 +165,13 @@ class ExampleMaker:
 
     def _extract(self, sentence: Sentence, demonstrations: Sequence[Document]) -> tuple[Message, ...]:
         document = sentence.document
-        asked = self._prompts.extract(sentence.language, document.text, demonstrations, self._format)
+        asked = self.prompts.extract(sentence.language, document.text, demonstrations, self.answer_format)
         spans = [entity.span for entity in document.entities or ()]
-        return (*asked, Message("assistant", self._format.write(document.text, spans)))
+        return (*asked, Message("assistant", self.answer_format.write(document.text, spans)))
 
     def _mark(self, sentence: Sentence, demonstrations: Sequence[Document], rng: random.Random) -> tuple[Message, ...]:
-        assert self._schemas is not None
-        marking, document = Marking(self._prompts.style, self._schemas.draw(sentence, rng)), sentence.document
+        assert self.schemas is not None
+        marking, document = Marking(self.prompts.style, self.schemas.draw(sentence, rng)), sentence.document
         asked = marking.ask(sentence.language, document.text, demonstrations)
         return (*asked, Message("assistant", marking.answer(sentence.language, document)))
 
@@ -180,16 +181,16 @@ class ExampleMaker:
         document, language = sentence.document, sentence.language
         span, type_name = _span_and_type(candidate)
         solved = demonstrated_candidates(demonstrations, span.surface(document.text))
-        asked = self._prompts.classify(language, document.text, span, solved)
-        return (*asked, Message("assistant", self._prompts.label_word(language, type_name)))
+        asked = self.prompts.classify(language, document.text, span, solved)
+        return (*asked, Message("assistant", self.prompts.label_word(language, type_name)))
 
     def _verify(self, sentence: Sentence, candidate: Entity | Span, rng: random.Random) -> tuple[Message, ...]:
         language = sentence.language
         span, right = _span_and_type(candidate)
-        wrong = [name for name in self._types if name != right]
-        asked_type = right if right is not None and rng.random() < 0.7 else rng.choice(wrong or self._types)
-        yes, no = self._prompts.true_false_words(language)
-        asked = self._prompts.verify(language, sentence.document.text, span, asked_type)
+        wrong = [name for name in self.type_names if name != right]
+        asked_type = right if right is not None and rng.random() < 0.7 else rng.choice(wrong or self.type_names)
+        yes, no = self.prompts.true_false_words(language)
+        asked = self.prompts.verify(language, sentence.document.text, span, asked_type)
         return (*asked, Message("assistant", yes if asked_type == right else no))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from el4ner.demos.balance import question_demonstrations
+from el4ner.demos.balance import QuestionDemonstrations
 from el4ner.demos.embed import build_embedder
 from el4ner.demos.index import SpanIndex, gold_spans
 from el4ner.demos.pool import unique_texts
@@ -18,13 +18,11 @@ TypeNames = tuple[str, ...] | None
 """Names of the types of a data file that has a label set of its own."""
 
 
-def build_retrieve(sentences: Sequence[Sentence], config: TrainConfig) -> Retrieve:
-    """Retrieval over the training sentences; each sentence's neighbours are looked up once and kept."""
-    return build_retrieves(sentences, config)[0]
-
-
 def build_retrieves(sentences: Sequence[Sentence], config: TrainConfig) -> tuple[Retrieve, Retrieve]:
-    """Retrieval for extraction and typing, and for the questions of reading comprehension; see :func:`build_retrieve`."""
+    """Retrieval over the training sentences, for extraction and typing and for the questions of reading comprehension.
+
+    Each sentence's neighbours are looked up once and kept.
+    """
     settings, types = config.demonstrations, [label.name for label in config.labels]
     if settings.method == "none" or not (settings.k or config.mrc.k):
         return _nothing, _nothing
@@ -40,10 +38,8 @@ def build_retrieves(sentences: Sequence[Sentence], config: TrainConfig) -> tuple
 
     def for_questions(sentence: Sentence) -> tuple[Document, ...]:
         document, language = sentence.document, sentence.language
-        spans, retriever = _spans(document), retrievers[_label_set(sentence)]
-        return question_demonstrations(
-            retriever, settings, config.mrc, types, document.text, spans, language, sentence.ids
-        )
+        choice = QuestionDemonstrations(retrievers[_label_set(sentence)], settings, config.mrc, types)
+        return choice.choose(document.text, _spans(document), language, sentence.ids)
 
     return _cached(nearest, settings.order), _cached(for_questions, settings.order)
 

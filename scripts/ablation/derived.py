@@ -14,11 +14,11 @@ from el4ner.batch.journal import PREDICTIONS, Journal, read_predictions
 from el4ner.batch.prediction import Prediction
 from el4ner.combine.job import Job, combine_files
 from el4ner.combine.records import read_candidates
-from el4ner.combine.rules import combine
+from el4ner.combine.rules import choose_by_count, entities_of
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity
 from el4ner.vote.entities import VotedEntity
-from el4ner.vote.table import MemberOutputs
+from el4ner.vote.table import MemberOutputs, tabulate
 from el4ner.vote.votes import Candidate
 
 
@@ -48,7 +48,9 @@ def union(path: Path, gold: Sequence[Document]) -> dict[str, tuple[VotedEntity, 
     records = list(read_candidates(path))
     answers = [_own_findings(answered, candidates or ()) for _, answered, candidates in records]
     members = sorted({name for answer in answers for name in answer})
-    return dict(zip((identity for identity, _, _ in records), combine(answers, members, "union"), strict=True))
+    table = tabulate(answers, members)
+    found = entities_of(table, choose_by_count(table, "union"))
+    return dict(zip((identity for identity, _, _ in records), found, strict=True))
 
 
 def label_free(path: Path, gold: Sequence[Document]) -> dict[str, tuple[VotedEntity, ...]]:

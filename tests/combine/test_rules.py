@@ -14,7 +14,7 @@ from el4ner.combine.code_values import code_values, strongest_overlapping
 from el4ner.combine.confidence_bins import bin_by_confidence, confidence_quantiles
 from el4ner.combine.corpus import corpus_evidence, estimate
 from el4ner.combine.decision import Preference, decide
-from el4ner.combine.rules import RULES, CombinationRule, combine
+from el4ner.combine.rules import RULES, CombinationRule
 from el4ner.errors import ConfigError
 from el4ner.text.spans import Entity
 from el4ner.vote.table import (
@@ -28,6 +28,7 @@ from el4ner.vote.table import (
     MemberOutputs,
     tabulate,
 )
+from tests.combine.apply import combine
 
 A, B = Entity(0, 4, "PER"), Entity(0, 4, "LOC")
 WIDE, APART = Entity(0, 9, "PER"), Entity(12, 15, "ORG")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from el4ner.config import DemonstrationConfig, MrcConfig
-from el4ner.demos.balance import choose_balanced, question_demonstrations
+from el4ner.demos.balance import QuestionDemonstrations, choose_balanced
 from el4ner.demos.retrieve import Retrieval
 from el4ner.text.documents import Document
 from el4ner.text.spans import Entity
@@ -73,14 +73,14 @@ def test_a_type_is_shown_both_ways_wherever_two_sentences_can_do_it(held: list[s
 def test_they_stand_in_the_configured_order(order: str, shown: list[str]):
     retriever = Ranked(holding("PER"), holding("PER"), holding("LOC"), order=order)
     settings = DemonstrationConfig(k=2, order=order)
-    found = question_demonstrations(retriever, settings, MrcConfig(), ("PER", "LOC"), "text", [], "en", ("own",))
+    found = QuestionDemonstrations(retriever, settings, MrcConfig(), ("PER", "LOC")).choose("text", [], "en", ("own",))
     assert [document.id for document in found] == shown
     assert retriever.asked == [{"k": 32, "exclude_ids": ("own",), "method": "span"}]
 
 
 def test_a_sentence_without_spans_is_sought_by_likeness_where_span_similarity_finds_none():
     retriever = Ranked(holding("PER"), holding("PER"), holding())
-    found = question_demonstrations(retriever, DemonstrationConfig(k=2), MrcConfig(), ("PER",), "text", [], "en")
+    found = QuestionDemonstrations(retriever, DemonstrationConfig(k=2), MrcConfig(), ("PER",)).choose("text", [], "en")
     assert [document.id for document in found] == ["", "PER"]
     assert [asked["method"] for asked in retriever.asked] == ["span", "sentence"]
 
@@ -88,14 +88,16 @@ def test_a_sentence_without_spans_is_sought_by_likeness_where_span_similarity_fi
 def test_unbalanced_ones_are_the_nearest():
     retriever = Ranked(holding("PER"), holding("PER"), holding("LOC"))
     settings, mrc = DemonstrationConfig(k=5), MrcConfig(balance=False, k=2)
-    found = question_demonstrations(retriever, settings, mrc, TYPES, "text", [], "en")
+    found = QuestionDemonstrations(retriever, settings, mrc, TYPES).choose("text", [], "en")
     assert [document.id for document in found] == ["PER", "PER"]
     assert retriever.asked == [{"k": 2, "exclude_ids": (), "method": "span"}]
 
 
 def test_no_demonstrations_are_asked_for_where_none_are_wanted():
     retriever = Ranked(holding("PER"))
-    assert question_demonstrations(retriever, DemonstrationConfig(k=3), MrcConfig(k=0), TYPES, "t", [], "en") == ()
+    assert (
+        QuestionDemonstrations(retriever, DemonstrationConfig(k=3), MrcConfig(k=0), TYPES).choose("t", [], "en") == ()
+    )
     assert retriever.asked == []
 
 
@@ -104,7 +106,7 @@ def test_in_random_order_they_are_the_same(method: str):
     documents = [holding("PER"), holding("PER"), holding()]
     settings = DemonstrationConfig(method=method, k=2, order="random")
     found = [
-        question_demonstrations(
+        QuestionDemonstrations(
             Ranked(*documents, order="random", random=method == "random"),
             settings,
             MrcConfig(),

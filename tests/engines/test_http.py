@@ -450,7 +450,6 @@ def test_the_fingerprint_follows_what_changes_answers():
             HttpEngine(config(one, thinking=True)).fingerprint,
             HttpEngine(config(one, constrain=False)).fingerprint,
             HttpEngine(config(one, chat_template_kwargs={"x": 1})).fingerprint,
-            HttpEngine(config(one), special_tokens=()).fingerprint,
             check(one).fingerprint,
             check(other).fingerprint,
         ]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from el4ner.prompts.formats import answer_format
-from el4ner.train.batches import Batches
+from el4ner.train.batches import Batches, Limits
 from el4ner.train.config import TaskConfig
 from el4ner.train.data import Sentence
 from el4ner.train.encode import IGNORE, Encoded
@@ -33,8 +33,8 @@ def apart_and_together(
         list(sentences), prompts_of("compact"), answer_format("inline"), TYPES, lambda _, n: shown[:n], seed=1
     )
     plans = plan_epochs(list(sentences), TaskConfig(), 2, 1.0, seed=1)
-    apart = Batches(plans, maker, tokenizer, 100_000, max_length, seed=1)
-    together = Batches(plans, maker, tokenizer, 100_000, max_length, seed=1, **sharing)
+    apart = Batches(plans, maker, tokenizer, Limits(100_000, max_length), seed=1)
+    together = Batches(plans, maker, tokenizer, Limits(100_000, max_length), seed=1, **sharing)
     assert len(apart) == len(together) == 1
     return model, tokenizer, apart, together
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from el4ner.errors import InputError  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
-from el4ner.train.batches import Batches, Cost, collate  # noqa: E402
+from el4ner.train.batches import Batches, Cost, Limits, collate  # noqa: E402
 from el4ner.train.config import TaskConfig  # noqa: E402
 from el4ner.train.data import Sentence  # noqa: E402
 from el4ner.train.encode import IGNORE, Encoded  # noqa: E402
@@ -52,7 +52,7 @@ def rows_of(batches: Batches) -> Rows:
 @pytest.mark.parametrize("batch_tokens", [64, 200, 4096])
 def test_every_example_is_there_once_in_batches_of_bounded_size(maker: Any, tokenizer: Any, batch_tokens: int):
     plans = plan_epochs(maker.sentences, TaskConfig(), 2, 3.0, seed=1)
-    batches = Batches(plans, maker, tokenizer, batch_tokens, 512, seed=1)
+    batches = Batches(plans, maker, tokenizer, Limits(batch_tokens, 512), seed=1)
     conversations = [messages for plan in plans if (messages := maker.make(plan)) is not None]
     assert rows_of(batches) == Counter(tuple(plainly_encoded(tokenizer, messages)[0]) for messages in conversations)
     assert batches.too_long == 0
@@ -65,7 +65,7 @@ def test_batches_are_the_same_for_the_same_seed_and_shuffled_by_it(maker: Any, t
     plans = plan_epochs(maker.sentences, TaskConfig(), 2, 3.0, seed=1)
 
     def widths(seed: int) -> list[Any]:
-        batches = Batches(plans, maker, tokenizer, 128, 512, seed)
+        batches = Batches(plans, maker, tokenizer, Limits(128, 512), seed)
         return [batches[index]["input_ids"].tolist() for index in range(len(batches))]
 
     assert widths(1) == widths(1)
@@ -74,7 +74,9 @@ def test_batches_are_the_same_for_the_same_seed_and_shuffled_by_it(maker: Any, t
 
 
 def test_little_is_padding(maker: Any, tokenizer: Any):
-    batches = Batches(plan_epochs(maker.sentences, TaskConfig(), 2, 20.0, seed=1), maker, tokenizer, 512, 512, seed=1)
+    batches = Batches(
+        plan_epochs(maker.sentences, TaskConfig(), 2, 20.0, seed=1), maker, tokenizer, Limits(512, 512), seed=1
+    )
     masks = [batches[index]["attention_mask"] for index in range(len(batches))]
     assert sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks) > 0.9
 
@@ -83,17 +85,19 @@ def test_too_long_conversations_lose_their_first_demonstrations_then_are_counted
     whole = plainly_encoded(tokenizer, maker.make(Plan(1, "extract", 3, 0)))[0]
     bare = plainly_encoded(tokenizer, maker.make(Plan(1, "extract", 0, 0)))[0]
     limit = len(whole) - 1
-    shortened = Batches([Plan(1, "extract", 3, 0)], maker, tokenizer, 4096, limit, seed=1)
+    shortened = Batches([Plan(1, "extract", 3, 0)], maker, tokenizer, Limits(4096, limit), seed=1)
     ((row, _),) = rows_of(shortened).items()
     assert len(bare) < len(row) <= limit and row[-len(bare) :] == tuple(bare)
     assert row == tuple(whole[-len(row) :])
     plans = [Plan(1, "extract", 3, 0), Plan(3, "classify", 0, 1)]
-    dropped = Batches(plans, maker, tokenizer, 4096, len(bare) - 1, seed=1)
+    dropped = Batches(plans, maker, tokenizer, Limits(4096, len(bare) - 1), seed=1)
     assert dropped.too_long == 1 and len(dropped) == 1
 
 
 def test_the_cost_is_the_padded_tokens_of_all_batches(maker: Any, tokenizer: Any):
-    batches = Batches(plan_epochs(maker.sentences, TaskConfig(), 2, 2.0, seed=1), maker, tokenizer, 512, 512, seed=1)
+    batches = Batches(
+        plan_epochs(maker.sentences, TaskConfig(), 2, 2.0, seed=1), maker, tokenizer, Limits(512, 512), seed=1
+    )
     padded = sum(batches[index]["input_ids"].numel() for index in range(len(batches)))
     assert batches.cost == Cost(len(batches), padded)
     assert str(Cost(812, 1_234_567)) == "1,234,567 tokens in 812 batches"
@@ -111,7 +115,7 @@ def test_only_equal_conversations_are_taken_for_one(maker: Any):
 
 def test_nothing_that_fits_is_an_error(maker: Any, tokenizer: Any):
     with pytest.raises(InputError, match="max_length"):
-        Batches([Plan(1, "extract", 0, 0)], maker, tokenizer, 64, 3, seed=1)
+        Batches([Plan(1, "extract", 0, 0)], maker, tokenizer, Limits(64, 3), seed=1)
 
 
 @settings(deadline=None)

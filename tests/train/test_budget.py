@@ -14,7 +14,7 @@ pytest.importorskip("accelerate")
 import transformers  # noqa: E402
 
 from el4ner.prompts.formats import answer_format  # noqa: E402
-from el4ner.train.batches import Batches  # noqa: E402
+from el4ner.train.batches import Batches, Limits  # noqa: E402
 from el4ner.train.budget import SHAPES, TimeBudget  # noqa: E402
 from el4ner.train.config import OptimisationConfig, TaskConfig, TrainConfig  # noqa: E402
 from el4ner.train.data import Sentence  # noqa: E402
@@ -110,7 +110,7 @@ def test_a_run_ends_by_time_with_a_rate_near_zero(
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model("qwen3"))
     model = transformers.AutoModelForCausalLM.from_pretrained(tiny_model("qwen3"), dtype="float32")
     maker = ExampleMaker(sentences, prompts_of("compact"), answer_format("inline"), TYPES, lambda _, n: (), seed=1)
-    batches = Batches(plan_epochs(sentences, TaskConfig(), 0, 20.0, seed=1), maker, tokenizer, 96, 256, seed=1)
+    batches = Batches(plan_epochs(sentences, TaskConfig(), 0, 20.0, seed=1), maker, tokenizer, Limits(96, 256), seed=1)
     config = TrainConfig.model_validate(
         {
             "model": "m", "output": "o", "labels": LABELS, "data": [{"path": "d", "language": "en"}], "device": "cpu",

@@ -17,7 +17,7 @@ from el4ner.text.documents import Document
 from el4ner.train.config import TaskConfig, TrainConfig
 from el4ner.train.data import Sentence
 from el4ner.train.examples import ExampleMaker, Plan, plan_epochs
-from el4ner.train.retrieval import build_retrieve
+from el4ner.train.retrieval import build_retrieves
 
 from .conftest import LABELS, TYPES, labelled, prompts_of
 
@@ -158,7 +158,7 @@ def test_retrieved_demonstrations_never_hold_the_sentence_itself(sentences: list
         Sentence(Document(f"copy/{s.document.id}", s.document.text.upper(), ()), s.language, 1) for s in sentences
     ]
     config = config_of(demonstrations={"k": 3, "order": order, "method": method})
-    retrieve = build_retrieve([*sentences, *copies], config)
+    retrieve = build_retrieves([*sentences, *copies], config)[0]
     for sentence in sentences:
         found = retrieve(sentence, 3)
         assert 0 < len(found) <= 3
@@ -166,10 +166,10 @@ def test_retrieved_demonstrations_never_hold_the_sentence_itself(sentences: list
 
 
 def test_fewer_demonstrations_are_the_most_useful_ones_last(sentences: list[Sentence]):
-    retrieve = build_retrieve(sentences, config_of(demonstrations={"k": 3}))
+    retrieve = build_retrieves(sentences, config_of(demonstrations={"k": 3}))[0]
     three, one = retrieve(sentences[0], 3), retrieve(sentences[0], 1)
     assert tuple(one) == tuple(three[-1:])
-    best_first = build_retrieve(sentences, config_of(demonstrations={"k": 3, "order": "best-first"}))
+    best_first = build_retrieves(sentences, config_of(demonstrations={"k": 3, "order": "best-first"}))[0]
     assert tuple(best_first(sentences[0], 1)) == tuple(one)
     assert tuple(retrieve(sentences[0], 0)) == ()
 
@@ -177,12 +177,12 @@ def test_fewer_demonstrations_are_the_most_useful_ones_last(sentences: list[Sent
 def test_sentences_that_share_an_id_do_not_share_demonstrations(sentences: list[Sentence]):
     namesake = Sentence(Document("own/0", sentences[1].document.text, sentences[1].document.entities), "en", 1.0)
     pool, config = [sentences[0], *sentences[2:], namesake], config_of(demonstrations={"k": 4})
-    retrieve = build_retrieve(pool, config)
+    retrieve = build_retrieves(pool, config)[0]
     assert tuple(retrieve(sentences[0], 4)) != tuple(retrieve(namesake, 4))
-    assert tuple(retrieve(namesake, 4)) == tuple(build_retrieve(pool, config)(namesake, 4))
+    assert tuple(retrieve(namesake, 4)) == tuple(build_retrieves(pool, config)[0](namesake, 4))
 
 
 @pytest.mark.parametrize("settings", [DemonstrationConfig(k=0), DemonstrationConfig(method="none")])
 def test_no_demonstrations_need_no_embedder(sentences: list[Sentence], settings: DemonstrationConfig):
     config = config_of(demonstrations=settings.model_dump(), embedder={"path": "/nowhere"})
-    assert tuple(build_retrieve(sentences, config)(sentences[0], 2)) == ()
+    assert tuple(build_retrieves(sentences, config)[0](sentences[0], 2)) == ()

@@ -21,7 +21,7 @@ from el4ner.prompts.questions import Questions  # noqa: E402
 from el4ner.recognisers.base import WindowContext  # noqa: E402
 from el4ner.recognisers.mrc import MrcRecogniser  # noqa: E402
 from el4ner.text.documents import Document  # noqa: E402
-from el4ner.train.batches import Batches  # noqa: E402
+from el4ner.train.batches import Batches, Limits  # noqa: E402
 from el4ner.train.config import TaskConfig, TrainConfig  # noqa: E402
 from el4ner.train.data import Sentence  # noqa: E402
 from el4ner.train.datasets import build_sets  # noqa: E402
@@ -125,7 +125,7 @@ def test_questions_about_a_sentence_share_it_and_what_is_shown(tiny_model: Any, 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model("glm4"))
     maker = maker_of(sentences, [sentences[1].document])
     plans = [Plan(0, "mrc", 1, number, number) for number in range(3)]
-    shared = Batches(plans, maker, tokenizer, 4096, 512, seed=1, share_prefix=True)
+    shared = Batches(plans, maker, tokenizer, Limits(4096, 512), seed=1, share_prefix=True)
     batch = shared[0]
     assert len(shared) == 1 and batch["prefix_ids"].shape[0] == 1
     assert sum(len(group["owners"]) for group in batch["tails"]) == 3
@@ -150,12 +150,12 @@ def test_a_question_that_is_too_long_loses_demonstrations_and_keeps_its_text(
         return len(Encoder(tokenizer).encode([maker.make(Plan(0, "mrc", shown, 0, 0))])[0].ids)
 
     plan = Plan(0, "mrc", 2, 0, 0)
-    batches = Batches([plan], maker, tokenizer, 4096, length(1), seed=1)
+    batches = Batches([plan], maker, tokenizer, Limits(4096, length(1)), seed=1)
     text = tokenizer.decode(batches[0]["input_ids"][0])
     assert "Harrow" in text and "Quillon" not in text and "Mira Solberg opened" in text
-    bare = Batches([plan], maker, tokenizer, 4096, length(0), seed=1)
+    bare = Batches([plan], maker, tokenizer, Limits(4096, length(0)), seed=1)
     assert bare[0]["input_ids"].numel() == length(0) and bare.too_long == 0
-    both = Batches([plan, Plan(3, "mrc", 0, 1, 0)], maker, tokenizer, 4096, length(0) - 1, seed=1)
+    both = Batches([plan, Plan(3, "mrc", 0, 1, 0)], maker, tokenizer, Limits(4096, length(0) - 1), seed=1)
     assert both.too_long == 1
 
 
@@ -169,7 +169,7 @@ def test_questions_that_lost_demonstrations_share_among_themselves(tiny_model: A
     lengths = [len(encode([maker.make(Plan(0, "mrc", 1, 0, number))])[0].ids) for number in range(3)]
     plans = [Plan(0, "mrc", 1, number, number) for number in range(3)]
     limit = max(lengths) - 1
-    batches = Batches(plans, maker, tokenizer, 4096, limit, seed=1, share_prefix=True)
+    batches = Batches(plans, maker, tokenizer, Limits(4096, limit), seed=1, share_prefix=True)
     parts = [part for batch in batches._batches for part in batch]
     assert sorted(len(part.tails) for part in parts) == sorted(
         (sum(size > limit for size in lengths), sum(size <= limit for size in lengths))
@@ -212,12 +212,12 @@ def test_a_training_prompt_is_the_prompt_of_inference(tiny_model: Any, sentences
     embedder, settings = build_embedder(ensemble.embedder), ensemble.demonstrations
     index = SpanIndex.build(documents, gold_spans(documents), embedder)
     retriever = Retriever(settings, documents, index, embedder, build_weights(settings, documents), ensemble.seed)
-    from el4ner.demos.balance import question_demonstrations
+    from el4ner.demos.balance import QuestionDemonstrations
 
     mrc = MrcRecogniser(None, ensemble.members[0], ensemble)  # type: ignore[arg-type]
     for sentence in sentences:
         document, language = sentence.document, sentence.language
-        shown = question_demonstrations(retriever, settings, MrcConfig(), TYPES, document.text, [], language)
+        shown = QuestionDemonstrations(retriever, settings, MrcConfig(), TYPES).choose(document.text, [], language)
         for number, group in enumerate(questions_of().groups):
             asked = mrc.question_request(WindowContext.of(document.text, language), group, shown)
             (encoded,) = Encoder(tokenizer).encode([questions.make(sentence, number, 2)])

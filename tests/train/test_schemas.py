@@ -12,7 +12,7 @@ from el4ner.prompts.formats import answer_format
 from el4ner.train.config import SchemaConfig, TrainConfig
 from el4ner.train.data import Sentence
 from el4ner.train.examples import ExampleMaker, Plan, plan_epochs
-from el4ner.train.retrieval import build_retrieve
+from el4ner.train.retrieval import build_retrieves
 from el4ner.train.schemas import LabelSetSampler
 
 from .conftest import LABELS, TYPES, labelled, prompts_of
@@ -91,7 +91,7 @@ def test_the_answer_marks_what_is_asked_about_under_the_words_of_the_question():
 def test_demonstrations_come_from_sentences_with_the_same_label_set():
     other = Sentence(labelled("e", "He took [1 mg|DOSE] ."), "en", 1.0, labels=DRUGS)
     config = train_config(demonstrations={"k": 3, "weights": "uniform"})
-    retrieve = build_retrieve([TAKEN, PLAIN, other], config)
+    retrieve = build_retrieves([TAKEN, PLAIN, other], config)[0]
     assert [document.id for document in retrieve(TAKEN, 3)] == ["e"]
     assert retrieve(PLAIN, 3) == ()
 

@@ -15,7 +15,7 @@ import transformers  # noqa: E402
 
 from el4ner.errors import ConfigError, ModelError  # noqa: E402
 from el4ner.prompts.formats import answer_format  # noqa: E402
-from el4ner.train.batches import Batches  # noqa: E402
+from el4ner.train.batches import Batches, Limits  # noqa: E402
 from el4ner.train.config import LoraConfig, TaskConfig, TrainConfig  # noqa: E402
 from el4ner.train.data import Sentence  # noqa: E402
 from el4ner.train.examples import ExampleMaker, plan_epochs  # noqa: E402
@@ -36,7 +36,7 @@ def batches(tiny_model: Callable[..., Path], sentences: list[Sentence]) -> Batch
     """A dozen batches of every task."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model("qwen3"))
     maker = ExampleMaker(sentences, prompts_of("compact"), answer_format("inline"), TYPES, lambda _, n: (), seed=1)
-    return Batches(plan_epochs(sentences, TaskConfig(), 0, 1.5, seed=1), maker, tokenizer, 160, 256, seed=1)
+    return Batches(plan_epochs(sentences, TaskConfig(), 0, 1.5, seed=1), maker, tokenizer, Limits(160, 256), seed=1)
 
 
 @pytest.fixture

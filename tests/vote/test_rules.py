@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from el4ner.combine.agreement import fit_agreement
 from el4ner.combine.confidence_bins import bin_by_confidence, confidence_quantiles
-from el4ner.combine.rules import combine
 from el4ner.text.spans import Entity, Span
 from el4ner.vote.rules import count_table, count_votes, elect_all
 from el4ner.vote.table import ABSTAINED, FOUND, NEARLY_FOUND, NOT_FOUND, OTHER_TYPE, MemberOutput, tabulate
 from el4ner.vote.votes import Candidate, Vote, member_outputs, parse_candidate
+from tests.combine.apply import combine
 
 TYPES = ("LOC", "ORG", "PER")
 MEMBERS = ("a", "b", "c")
