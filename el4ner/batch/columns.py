@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from el4ner.batch.prediction import Prediction
-from el4ner.batch.record import open_anew
 from el4ner.text.documents import Document, Item, Unreadable
 from el4ner.text.formats import to_conll
+from el4ner.text.new_files import open_anew
 
 
 class ColumnFile:

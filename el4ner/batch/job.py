@@ -16,7 +16,7 @@ from el4ner.batch.inputs import check_readable, read_input
 from el4ner.batch.journal import PREDICTIONS, Journal, read_predictions
 from el4ner.batch.merge import Outcome
 from el4ner.batch.prediction import Prediction
-from el4ner.batch.record import FULL, RUN, Attempt, read_run, totals, versions, write_atomically, write_run
+from el4ner.batch.record import FULL, RUN, Attempt, read_run, totals, versions, write_run
 from el4ner.batch.redo import Plan, StrayRecord, make_plan
 from el4ner.batch.redone import REDONE
 from el4ner.batch.report import Tally, write_report
@@ -38,6 +38,7 @@ from el4ner.engines.meter import Meter
 from el4ner.errors import ConfigError, DiskFullError, El4nerError, InputError
 from el4ner.text.documents import Item, Window
 from el4ner.text.formats import STDIN
+from el4ner.text.new_files import write_atomically
 
 CHECKPOINT_S = 30.0
 """Seconds between two writes of run.json while a run is under way."""

@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import Self
 
 from el4ner.batch.prediction import Prediction, parse_line
-from el4ner.batch.record import FULL, open_anew, sync_folder
+from el4ner.batch.record import FULL
 from el4ner.batch.redo import Patch
 from el4ner.batch.redone import REDONE, RedoneFile, belongs_to, put_in
 from el4ner.errors import ConfigError, InputError
 from el4ner.text.files import bounded_lines
+from el4ner.text.new_files import open_anew, sync_folder
 
 PREDICTIONS = "predictions.jsonl"
 SYNC_EVERY, SYNC_AFTER_S = 64, 1.0

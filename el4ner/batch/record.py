@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import platform
 import re
 import time
@@ -19,6 +18,7 @@ from el4ner.batch.merge import Outcome
 from el4ner.engines.meter import ALL
 from el4ner.errors import ConfigError
 from el4ner.text.files import load_json
+from el4ner.text.new_files import write_atomically
 
 RUN = "run.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -157,37 +157,6 @@ def _is_whole(run: Mapping[str, Any]) -> bool:
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
         return False
     return all(isinstance(part, dict) for part in sections) and isinstance(attempts, list) and "with_text" in run
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Replace a file (mode 0600) by new content: a reader, or a crash, sees the old or the new one, never a part."""
-    beside = path.with_name(path.name + ".part")
-    descriptor = open_anew(beside)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    beside.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Bring the names of a folder's files to the disk."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def open_anew(path: Path) -> int:
-    """Descriptor of a new file (mode 0600) in place of whatever is there: a link is removed, never followed."""
-    path.unlink(missing_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Self
 
 from el4ner.batch.prediction import Prediction, parse_line
-from el4ner.batch.record import open_anew
 from el4ner.batch.redo import Patch, better
 from el4ner.errors import InputError
 from el4ner.text.files import bounded_lines
+from el4ner.text.new_files import open_anew
 
 REDONE = "redone.jsonl"
 

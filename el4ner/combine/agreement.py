@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from el4ner.combine.code_values import code_values
+from el4ner.combine.answer_weights import answer_weights
 from el4ner.combine.confidence_bins import bin_by_confidence, confidence_quantiles
+from el4ner.combine.platt import sigmoid
 from el4ner.vote.table import ABSTAINED, N_CODES, CodeArray, FloatArray, IntArray, VoteTable
 
 NODES = np.linspace(-4.0, 4.0, 33)
@@ -80,7 +81,7 @@ def fit_agreement(table: VoteTable) -> Agreement:
     codes = bin_by_confidence(table, quantiles)
     if len(table) > _SAMPLE:
         codes = codes[np.random.default_rng(0).choice(len(table), _SAMPLE, replace=False)]
-    values = code_values(codes)
+    values = answer_weights(codes)
     patterns, _, counts = _patterns(codes)
     votes, answered = _evidence(patterns, values)
     theta = np.repeat(_CENTRE, len(table.members), axis=1)
@@ -94,7 +95,7 @@ def fit_agreement(table: VoteTable) -> Agreement:
         if change < _SETTLED:
             break
     mass = asked.max(axis=1, initial=0.0)
-    marks = _sigmoid(_DESIGN.T @ theta)
+    marks = sigmoid(_DESIGN.T @ theta)
     shares, reliability = _reliability(marks, mass)
     return Agreement(values, quantiles, theta[0], theta[1], _reference(marks @ shares, mass, theta[1]), reliability)
 
@@ -138,7 +139,7 @@ def _unseen(answered: FloatArray, counts: FloatArray, theta: FloatArray) -> Floa
 def _maximise(theta: FloatArray, voted: FloatArray, asked: FloatArray) -> FloatArray:
     """Two Newton steps of every member's logistic regression of votes on trait, towards a common centre."""
     for _ in range(2):
-        marks = _sigmoid(_DESIGN.T @ theta)
+        marks = sigmoid(_DESIGN.T @ theta)
         slope = _DESIGN @ (voted - asked * marks) - _PRECISION * (theta - _CENTRE)
         weight = asked * marks * (1 - marks)
         h00, h01, h11 = weight.sum(0) + _PRECISION[0], NODES @ weight, NODES**2 @ weight + _PRECISION[1]
@@ -167,11 +168,7 @@ def _reference(colleague: FloatArray, mass: FloatArray, discrimination: FloatArr
         cut = (low + high) / 2
         low, high = (
             (cut, high)
-            if mass @ _sigmoid(discrimination_of_reference * (NODES - cut)) > mass @ colleague
+            if mass @ sigmoid(discrimination_of_reference * (NODES - cut)) > mass @ colleague
             else (low, cut)
         )
-    return _sigmoid(discrimination_of_reference * (NODES - low))
-
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    return np.asarray(0.5 * (1 + np.tanh(x / 2)))
+    return sigmoid(discrimination_of_reference * (NODES - low))

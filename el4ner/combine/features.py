@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from el4ner.combine.code_values import strongest_overlapping
+from el4ner.combine.answer_weights import strongest_overlapping
 from el4ner.combine.corpus import Estimate
 from el4ner.combine.platt import logit
 from el4ner.vote.table import (

@@ -5,6 +5,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
+from el4ner.combine.platt import sigmoid
 from el4ner.combine.records import Found, read_candidates, read_entities
 from el4ner.errors import InputError
 from el4ner.text.files import CONLL_SUFFIXES, JSONL_SUFFIXES
@@ -177,7 +180,7 @@ def _as_probabilities(found: dict[str, Found | None]) -> dict[str, Found | None]
     low, high = min(stated, default=0.0), max(stated, default=0.0)
     if low >= 0 and high <= 1:
         return found
-    squash = math.exp if high <= 0 else _of_percent if low >= 0 and _FULL < high <= 100 else _sigmoid
+    squash = math.exp if high <= 0 else _of_percent if low >= 0 and _FULL < high <= 100 else _of_logit
     for entities in found.values():
         for entity, score in (entities or {}).items():
             if entities and score is not None:
@@ -189,5 +192,5 @@ def _of_percent(x: float) -> float:
     return x / 100
 
 
-def _sigmoid(x: float) -> float:
-    return 0.5 * (1 + math.tanh(x / 2))
+def _of_logit(x: float) -> float:
+    return float(sigmoid(np.array(x)))

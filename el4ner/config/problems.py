@@ -1,11 +1,11 @@
 """All mistakes of a configuration at once, each with its place and the nearest known key."""
 
-import difflib
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from el4ner.errors import ConfigError
+from el4ner.text.nearest import nearest_names
 
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
@@ -36,7 +36,7 @@ def _describe(schema: type[BaseModel], problem: Any) -> list[str]:
         messages = problem["msg"].removeprefix("Value error, ").splitlines()
         return [f"{'.'.join(path) or 'top level'}: {message}" for message in messages]
     known = _known_keys(schema, path[:-1])
-    near = difflib.get_close_matches(path[-1], known, n=1)
+    near = nearest_names(path[-1], known)
     hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
     return [f"{'.'.join(path)}: unknown key; {hint}"]
 

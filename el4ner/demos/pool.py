@@ -1,6 +1,5 @@
 """The labelled pool: the sentences that demonstrations come from."""
 
-import difflib
 import hashlib
 import json
 import logging
@@ -11,6 +10,7 @@ from pathlib import Path
 from el4ner.errors import ConfigError, InputError
 from el4ner.text.documents import Document
 from el4ner.text.formats import read_labelled
+from el4ner.text.nearest import did_you_mean
 from el4ner.text.spans import Span, uncrossed
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def check_pool_labels(pool: Sequence[Document], type_names: Sequence[str]) -> No
             counts[entity.type] = counts.get(entity.type, 0) + 1
     unknown = sorted(set(counts) - set(type_names))
     if unknown:
-        lines = [f"  - {name!r} ({counts[name]} entities){_nearest(name, type_names)}" for name in unknown]
+        lines = [f"  - {name!r} ({counts[name]} entities){did_you_mean(name, type_names)}" for name in unknown]
         known = ", ".join(type_names)
         raise ConfigError(f"the pool uses types that labels does not list (known: {known}):\n" + "\n".join(lines))
 
@@ -87,9 +87,3 @@ def pool_hash(pool: Sequence[Document]) -> str:
 
 def _spans(document: Document) -> set[Span]:
     return {entity.span for entity in document.entities or ()}
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    folded = {other.casefold(): other for other in known}
-    near = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.4)
-    return f"; did you mean {folded[near[0]]!r}?" if near else ""

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from el4ner.demos.partition import Partition
 from el4ner.demos.ragged import Ragged
 from el4ner.errors import ConfigError
+from el4ner.text.new_files import write_atomically
 
 VERSION: Literal[2] = 2
 MANIFEST = "manifest.json"
@@ -71,12 +72,10 @@ def save(folder: Path, manifest: Manifest, partitions: Mapping[str, Partition]) 
             {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / _tensor_file(language)
         )
     files = [folder / name for language in partitions for name in _names(language)]
-    hashed = manifest.model_copy(update={"hashes": {file.name: _hash(file) for file in files}})
-    partial = folder / f"{MANIFEST}.partial"
-    partial.write_text(hashed.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    for file in (*files, partial):
+    for file in files:
         file.chmod(0o600)
-    partial.replace(folder / MANIFEST)
+    hashed = manifest.model_copy(update={"hashes": {file.name: _hash(file) for file in files}})
+    write_atomically(folder / MANIFEST, hashed.model_dump_json(indent=2) + "\n")
 
 
 def load(folder: Path, expected: Mapping[str, str]) -> tuple[Manifest, dict[str, Partition]]:

@@ -12,13 +12,13 @@ from typing import Any, BinaryIO, Self, TypeAlias
 
 from el4ner.api import Annotator
 from el4ner.batch.prediction import Prediction, hash_text, parse_line
-from el4ner.batch.record import open_anew
 from el4ner.errors import AlignmentError, InputError
 from el4ner.mask.audit import Audit
 from el4ner.mask.inputs import Inputs, Unit
 from el4ner.mask.places import Place, Surfaces, joined, parts
 from el4ner.text.documents import Document
 from el4ner.text.files import TEXT_SUFFIXES, decode
+from el4ner.text.new_files import open_anew
 from el4ner.vote.entities import VotedEntity
 
 PRIVATE = "private"

@@ -8,9 +8,9 @@ from base64 import b32encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from el4ner.batch.record import write_atomically
 from el4ner.errors import InputError
 from el4ner.text.align import fold
+from el4ner.text.new_files import write_atomically
 
 TAGS: Mapping[str, str] = {"PER": "PERSON", "LOC": "LOCATION", "ORG": "ORGANISATION"}
 """Tags of types that have another one than their own name."""

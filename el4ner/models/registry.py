@@ -1,6 +1,5 @@
 """The models that el4ner knows by name: ``registry.yaml``, every key of it checked."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import Field, model_validator
 
 from el4ner.config import Language, Section, Word, read_yaml, validate
 from el4ner.errors import ConfigError
+from el4ner.text.nearest import nearest_names
 
 FILE = Path(__file__).with_name("registry.yaml")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -151,7 +151,7 @@ def entry_of(name: str, also: Iterable[str] = ()) -> Entry:
     """
     if name in registry():
         return registry()[name]
-    near = difflib.get_close_matches(name.lower(), {*registry(), *also}, n=3, cutoff=0.4)
+    near = nearest_names(name, {*registry(), *also}, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else "no name is like it."
     raise ConfigError(
         f"{name} is no model that el4ner knows, nor a file or folder here; {hint} All names: python -m el4ner.models list"

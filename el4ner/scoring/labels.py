@@ -1,10 +1,10 @@
 """Type names on both sides of an evaluation: renaming, dropping, selecting, and a word on names that do not meet."""
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from el4ner.errors import ConfigError
+from el4ner.text.nearest import did_you_mean, nearest_names
 from el4ner.text.spans import Entity
 
 
@@ -66,10 +66,6 @@ def unknown_type_notes(system: str, counts: Mapping[str, int], gold_types: Colle
 
 def nearest(name: str, known: Collection[str], remedy: str = "") -> str:
     """``"; did you mean 'PER'?"`` with the known name that looks most alike, with what to do about it; else empty."""
-    folded = {other.casefold(): other for other in sorted(known)}
-    near = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
-    if not near:
-        return ""
-    found = folded[near[0]]
-    hint = f" ({remedy.format(old=name, new=found)})" if remedy else ""
-    return f"; did you mean {found!r}?{hint}"
+    near = nearest_names(name, known)
+    hint = f" ({remedy.format(old=name, new=near[0])})" if near and remedy else ""
+    return f"{did_you_mean(name, known)}{hint}"

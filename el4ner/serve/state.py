@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal
 from el4ner.errors import ConfigError, El4nerError, InputError
 from el4ner.serve.processes import Identity
 from el4ner.text.files import load_json
+from el4ner.text.new_files import write_atomically
 
 Phase = Literal["waiting", "starting", "ready", "resting", "failed", "stopped"]
 
@@ -85,12 +86,8 @@ class StateFolder:
 
     def write(self, state: State) -> None:
         """Replace the state file in one step."""
-        temporary = self.path / "state.json.new"
-        temporary.unlink(missing_ok=True)
-        with open_private(temporary, os.O_EXCL) as file:
-            content = asdict(state)
-            file.write(json.dumps(content | {"digest": _digest(content)}, indent=1).encode())
-        temporary.replace(self.path / "state.json")
+        content = asdict(state)
+        write_atomically(self.path / "state.json", json.dumps(content | {"digest": _digest(content)}, indent=1))
 
     def read(self) -> State | None:
         """The last state; None if nothing was started from here.

@@ -22,12 +22,13 @@ from ablation.scores import GOLD, write_gold
 from ablation.sets import LabelledSet
 from el4ner import __version__
 from el4ner.batch.journal import PREDICTIONS
-from el4ner.batch.record import utc_now, versions, write_atomically
+from el4ner.batch.record import utc_now, versions
 from el4ner.config import Config
 from el4ner.demos.pool import pool_hash
 from el4ner.errors import ConfigError, InputError
 from el4ner.prompts.render import Prompts
 from el4ner.text.documents import Document
+from el4ner.text.new_files import write_atomically
 
 ANSWERS, MANIFEST, MARK, POOL = "answers.sqlite", "manifest.json", "row.json", "pool.jsonl"
 OF_THE_JOB = {"members", "batch", "allow_hosts", "pool", "embedder"}

@@ -9,12 +9,12 @@ import numpy as np
 
 from ablation.variants import Variant
 from el4ner.batch.journal import PREDICTIONS
-from el4ner.batch.record import write_atomically
 from el4ner.scoring.bootstrap import bootstrap_f1, bootstrap_p_value
 from el4ner.scoring.counts import document_counts, micro, span_counts, strict_counts
 from el4ner.scoring.labels import TypeSelection
 from el4ner.scoring.predictions import read_gold, read_predictions
 from el4ner.text.documents import Document
+from el4ner.text.new_files import write_atomically
 
 GOLD = "gold.jsonl"
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from el4ner.batch import record
 from el4ner.batch.columns import ColumnFile
 from el4ner.batch.journal import Journal
+from el4ner.text import new_files
 
 from .test_resume import FAKES, wait_for_records
 from .test_retry import flaky, lines
@@ -79,9 +79,9 @@ def test_a_disk_that_is_full_while_records_are_done_again_leaves_the_old_ones(co
 
 
 def test_what_could_not_be_written_whole_is_not_left_lying(tmp_path, monkeypatch):
-    monkeypatch.setattr(record.os, "fsync", full)
+    monkeypatch.setattr(new_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        record.write_atomically(tmp_path / "run.json", "{}")
+        new_files.write_atomically(tmp_path / "run.json", "{}")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from el4ner.combine.agreement import fit_agreement
-from el4ner.combine.code_values import code_values, strongest_overlapping
+from el4ner.combine.answer_weights import answer_weights, strongest_overlapping
 from el4ner.combine.confidence_bins import bin_by_confidence, confidence_quantiles
 from el4ner.combine.corpus import corpus_evidence, estimate
 from el4ner.combine.decision import Preference, decide
@@ -133,9 +133,9 @@ def test_a_overlapping_candidate_counts_where_it_foretells_a_further_vote():
     helpful = [[FOUND, FOUND, OVERLAPS_SAME_TYPE]] * 50 + [[FOUND, NOT_FOUND, NOT_FOUND]] * 50
     hollow = [[FOUND, FOUND, NOT_FOUND]] * 50 + [[FOUND, NOT_FOUND, OVERLAPS_SAME_TYPE]] * 50
     both = [[FOUND, FOUND, FOUND]] * 50
-    assert code_values(np.array(helpful + both, dtype=np.int8))[OVERLAPS_SAME_TYPE] > 0.5
-    assert code_values(np.array(hollow + both, dtype=np.int8))[OVERLAPS_SAME_TYPE] < 0
-    assert code_values(np.array([[FOUND, NOT_FOUND]], dtype=np.int8)).tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert answer_weights(np.array(helpful + both, dtype=np.int8))[OVERLAPS_SAME_TYPE] > 0.5
+    assert answer_weights(np.array(hollow + both, dtype=np.int8))[OVERLAPS_SAME_TYPE] < 0
+    assert answer_weights(np.array([[FOUND, NOT_FOUND]], dtype=np.int8)).tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
 
 
 def test_the_corpus_speaks_for_a_surface_that_is_an_entity_elsewhere():

@@ -107,14 +107,8 @@ def test_in_random_order_they_are_the_same(method: str):
     settings = DemonstrationConfig(method=method, k=2, order="random")
     found = [
         QuestionDemonstrations(
-            Ranked(*documents, order="random", random=method == "random"),
-            settings,
-            MrcConfig(),
-            ("PER",),
-            text,
-            [],
-            "en",
-        )
+            Ranked(*documents, order="random", random=method == "random"), settings, MrcConfig(), ("PER",)
+        ).choose(text, [], "en")
         for text in ("one", "one", "two", "three")
     ]
     assert found[0] == found[1]

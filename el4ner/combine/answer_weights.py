@@ -17,7 +17,7 @@ _STRENGTH = 30.0
 _MIN, _MAX = -0.5, 1.5
 
 
-def code_values(codes: CodeArray) -> FloatArray:
+def answer_weights(codes: CodeArray) -> FloatArray:
     """``(8,)``: the part of a vote that each code, from ``NOT_FOUND`` on, is worth; silence is 0, and votes are 1 on average.
 
     A code is worth as much as it raises the chance that a further member marks the candidate exactly, measured where a
