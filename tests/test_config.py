@@ -160,7 +160,6 @@ def test_a_key_under_both_of_its_names_is_refused():
         ("embedder.kind", "static"),
         ("windows.overlap_at", "cuts"),
         ("batch.documents_in_flight", 9),
-        ("members.1.retries", 0),
         ("none_words", {"en": "none", "zh": "无"}),
         ("serving", {}),
     ],

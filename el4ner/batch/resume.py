@@ -23,7 +23,7 @@ RESTARTING = "restarting"
 Format = Literal["jsonl", "conll"]
 
 FLOW_KEYS = {"windows_in_flight", "cache"}
-TRANSPORT_KEYS = {"endpoint", "api_key_env", "concurrency", "timeout_s"}
+TRANSPORT_KEYS = {"endpoint", "api_key_env", "concurrency", "timeout_s", "retries"}
 """Keys that decide how fast and where answers come from, not what they are: a run may be resumed with other values."""
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from el4ner.config.base import ANY_VALUE, Language, Section, Word, warn_once
+from el4ner.config.base import Language, Section, Word, warn_once
 
 
 class LabelConfig(Section):
@@ -94,7 +94,6 @@ class MemberConfig(Section):
     deleted_keys = MappingProxyType(
         {
             "revision": ((None,), "give other weights another served name, and write it as the model"),
-            "retries": (ANY_VALUE, "a request is tried four more times after a failure that may pass"),
         }
     )
 
@@ -144,6 +143,9 @@ class MemberConfig(Section):
     )
     concurrency: int = Field(default=32, ge=1, description="http: requests under way at once.")
     timeout_s: float = Field(default=120.0, gt=0, description="http: seconds before a request counts as failed.")
+    retries: int = Field(
+        default=4, ge=0, description="http: further tries after a failure that may pass (429, 5xx, cut connection)."
+    )
     thinking: bool = Field(
         default=False, description="Whether a thinking model may think; off is right for extraction."
     )

@@ -25,7 +25,6 @@ from el4ner.models.resolve import tokenizer_folder
 
 METRICS_S = 5.0
 """Longest wait for the server's counters; a run neither waits for them nor fails without them."""
-RETRIES = 4
 logger = logging.getLogger(__name__)
 
 
@@ -38,7 +37,6 @@ class HttpEngine:
     Args:
         config: engine ``http``.
         allow_hosts: hosts besides loopback that documents may be sent to.
-        retries: further tries after a failure that may pass (429, 5xx, a cut connection).
         backoff_s: mean pause before the first retry, in seconds; it doubles each time.
         circuit_breaker: shared by the members of one ensemble; None: this one is on its own.
         report: gets what the server counted between the first request and ``close``, where it tells.
@@ -52,7 +50,6 @@ class HttpEngine:
         config: MemberConfig,
         *,
         allow_hosts: Sequence[str] = (),
-        retries: int = RETRIES,
         backoff_s: float = 0.5,
         circuit_breaker: CircuitBreaker | None = None,
         report: Callable[[ServerCounts], None] | None = None,
@@ -61,7 +58,7 @@ class HttpEngine:
         self._config = config
         own = special_tokens_in(tokenizer_folder(config.serve.model)) if config.serve else ()
         root, api = split_endpoint(check_endpoint(config.name, config.endpoint or "", allow_hosts))
-        policy = RetryPolicy(retries, backoff_s, config.timeout_s)
+        policy = RetryPolicy(config.retries, backoff_s, config.timeout_s)
         key = api_key(config.api_key_env)
         self._endpoint = Endpoint(config.name, root, key, config.concurrency, policy, circuit_breaker)
         self._connection = Connection(config, self._endpoint, api, tuple(dict.fromkeys((*KNOWN_SPECIAL_TOKENS, *own))))

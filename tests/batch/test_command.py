@@ -264,7 +264,7 @@ def test_a_planted_link_is_not_followed(command, tmp_path, name):
     assert all(path.stat().st_mode & 0o077 == 0 for path in command.output.iterdir())
 
 
-@pytest.mark.parametrize(("kept", "name"), [(True, "cache.jsonl"), (False, None)])
+@pytest.mark.parametrize(("kept", "name"), [(True, "cache/answers.sqlite"), (False, None)])
 def test_answers_are_kept_in_the_output_folder_where_that_is_asked_for(command, kept, name):
     paths = []
 

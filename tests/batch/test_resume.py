@@ -196,7 +196,7 @@ def members_named(*names, **more):
 MAY_CHANGE = {
     "batch.windows_in_flight",
     "batch.cache",
-    *(f"members.0.{key}" for key in ("endpoint", "api_key_env", "concurrency", "timeout_s")),
+    *(f"members.0.{key}" for key in ("endpoint", "api_key_env", "concurrency", "timeout_s", "retries")),
 }
 
 

@@ -23,10 +23,10 @@ def long(words: int) -> Request:
     return replace(ASKED, messages=(Message("user", "word " * words),))
 
 
-def member(server: ScriptedServer, retries: int = 1, **values: Any) -> HttpEngine:
+def member(server: ScriptedServer, **values: Any) -> HttpEngine:
     """A member whose server it is."""
-    given = {"name": "m", "engine": "http", "model": MODEL, "endpoint": server.endpoint, "timeout_s": 5.0}
-    return HttpEngine(MemberConfig.model_validate(given | values), retries=retries, backoff_s=0.01)
+    given = {"name": "m", "engine": "http", "model": MODEL, "endpoint": server.endpoint, "retries": 1, "timeout_s": 5.0}
+    return HttpEngine(MemberConfig.model_validate(given | values), backoff_s=0.01)
 
 
 def ask(server: ScriptedServer, *requests: Request, **values: Any) -> list[Any]:

@@ -62,9 +62,10 @@ def member(server: ScriptedServer, circuit_breaker: CircuitBreaker) -> HttpEngin
         "engine": "http",
         "model": MODEL,
         "endpoint": server.endpoint,
+        "retries": 1,
         "timeout_s": 5.0,
     }
-    return HttpEngine(MemberConfig.model_validate(values), retries=1, backoff_s=0.01, circuit_breaker=circuit_breaker)
+    return HttpEngine(MemberConfig.model_validate(values), backoff_s=0.01, circuit_breaker=circuit_breaker)
 
 
 @pytest.mark.parametrize("code", [500, 503])  # vLLM answers 500 to what was under way when its engine died

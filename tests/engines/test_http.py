@@ -26,7 +26,7 @@ TEXT = "Patient Zhang Wei was seen"
 
 
 def config(server: ScriptedServer, **values: Any) -> MemberConfig:
-    given = {"name": "m", "engine": "http", "model": MODEL, "endpoint": server.endpoint, "timeout_s": 5.0}
+    given = {"name": "m", "engine": "http", "model": MODEL, "endpoint": server.endpoint, "retries": 2, "timeout_s": 5.0}
     return MemberConfig.model_validate(given | values)
 
 
@@ -38,11 +38,11 @@ def classify(*choices: str) -> Request:
     return Request("classify", (Message("user", TEXT),), 64, choices=choices)
 
 
-def ask(server: ScriptedServer, request: Request, retries: int = 2, **values: Any) -> Any:
+def ask(server: ScriptedServer, request: Request, **values: Any) -> Any:
     """The answer to one request by a fresh member."""
 
     async def once() -> Any:
-        member = HttpEngine(config(server, **values), retries=retries, backoff_s=0.01)
+        member = HttpEngine(config(server, **values), backoff_s=0.01)
         try:
             return await (member.choose(request) if request.choices else member.generate(request))
         finally:

@@ -57,8 +57,9 @@ def served(found: Running, monkeypatch: pytest.MonkeyPatch, **values: Any) -> Ht
         "model": str(path),
         "endpoint": server.url,
         "api_key_env": KEY,
+        "retries": 0,
     }
-    return HttpEngine(MemberConfig.model_validate(given | values), retries=0)
+    return HttpEngine(MemberConfig.model_validate(given | values))
 
 
 def ask(member: Engine, *requests: Request) -> list[Any]:

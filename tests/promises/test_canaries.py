@@ -12,6 +12,8 @@ import pytest
 import yaml
 from scripted_server import Reply, ScriptedServer, completion, garbage, status
 
+from tests.engines.tiny_gguf import write_tiny_gguf
+
 ROOT = Path(__file__).parents[2]
 CANARY = "Zanzibarqua"
 TEXT = f"Mrs {CANARY} lives here."
@@ -43,9 +45,8 @@ def run(folder: Path, server: ScriptedServer, *more: str, **streams: object) -> 
     (folder / "hook" / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
     member = {"engine": "http", "model": "scripted", "endpoint": server.endpoint, "retries": 0, "timeout_s": 5}
     labels = [{"name": "PER", "words": {"en": "person"}}]
-    tape = {"name": "tape", "engine": "recorded", "model": str(folder / "tape.jsonl")}
-    (folder / "tape.jsonl").write_text("", encoding="utf-8")
-    config = {"labels": labels, "members": [member | {"name": "m"}, tape], "batch": {"cache": True, "quorum": 1}}
+    tiny = {"name": "tiny", "engine": "local", "model": str(write_tiny_gguf(folder / "tiny.gguf"))}
+    config = {"labels": labels, "members": [member | {"name": "m"}, tiny], "batch": {"cache": True, "quorum": 1}}
     (folder / "own.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     lines = [json.dumps({"id": "a", "text": TEXT}), json.dumps({"id": "b", "text": f"{TEXT}\\ud800"}), TEXT]
     (folder / "in.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -74,7 +75,7 @@ def test_only_the_documented_outputs_hold_text(name: str, tmp_path: Path):
         done = run(tmp_path, server)
     assert done.returncode == 1, done.stderr  # two of the documents cannot be read
     assert CANARY.lower() not in (done.stdout + done.stderr).lower()
-    allowed = {"in.jsonl", "out/predictions.jsonl", "out/report.txt", "out/cache.jsonl"}
+    allowed = {"in.jsonl", "out/predictions.jsonl", "out/report.txt", "out/cache/answers.sqlite"}
     assert "in.jsonl" in holders(tmp_path) <= allowed
     assert len((tmp_path / "out" / "predictions.jsonl").read_bytes().splitlines()) == 3
     assert (tmp_path / "watched").stat().st_size > 0  # the environment, and child processes with their arguments

@@ -156,6 +156,7 @@ class Box:
             "prompt_style": "compact",
             "chat_template": "none" if name == "base" else "model",
             "timeout_s": 60,
+            "retries": 2,
             "serve": serve,
         }
 
