@@ -5,7 +5,7 @@ import yaml
 
 from el4ner.run import main
 
-from .fakes import build, config_data, write_corpus
+from .fakes import build, check_served, config_data, write_corpus
 
 
 class Command:
@@ -39,4 +39,7 @@ class Command:
 
 @pytest.fixture
 def command(tmp_path):
-    return Command(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("job", "preview"):
+            patch.setattr(f"el4ner.batch.{place}.check_engines", check_served)
+        yield Command(tmp_path)

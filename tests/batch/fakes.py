@@ -13,6 +13,7 @@ from pathlib import Path
 
 from el4ner.config import Config, parse_config
 from el4ner.engines.base import Usage
+from el4ner.engines.build import check_engines
 from el4ner.errors import MemberError
 from el4ner.text.documents import Window
 from el4ner.vote.entities import VotedEntity, WindowResult
@@ -95,6 +96,12 @@ def build(config, meter, cache_path):
     return FakePipeline(meter, float(os.environ.get("FAKE_DELAY_S", "0")))
 
 
+async def check_served(config: Config) -> None:
+    """The check before a run without the models of members in this process, which are files that nobody has."""
+    served = tuple(member for member in config.members if member.engine == "http")
+    await check_engines(config.model_copy(update={"members": served}))
+
+
 def write_corpus(path: Path, texts) -> Path:
     lines = [json.dumps({"id": f"d{number}", "text": text}) for number, text in enumerate(texts)]
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -102,6 +109,8 @@ def write_corpus(path: Path, texts) -> Path:
 
 
 if __name__ == "__main__":
+    import el4ner.batch.job
     from el4ner.run import main
 
+    el4ner.batch.job.check_engines = check_served
     sys.exit(main(build=build))

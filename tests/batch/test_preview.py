@@ -67,9 +67,9 @@ def test_a_dry_run_shows_the_method_the_work_and_a_prompt_of_each_stage(command,
     lines = [" ".join(line.replace("│", " ").split()) for line in capsys.readouterr().out.splitlines()]
     method, work = lines.index("Method"), lines.index("Work")
     assert lines[method + 2 : method + 6] == [
-        "members one: recorded, inline",
-        "two: recorded, inline",
-        "three: recorded, inline",
+        "members one: local, inline",
+        "two: local, inline",
+        "three: local, inline",
         "types PER, LOC",
     ]
     assert "windows.max_columns 60" in lines[method:work] and "verify.member -" in lines[method:work]

@@ -82,7 +82,7 @@ def test_pos_without_the_pipeline_says_how_to_install_it(monkeypatch):
 
 def test_pos_needs_a_pipeline_for_the_language(monkeypatch):
     fake_spacy(monkeypatch, {})
-    with pytest.raises(ConfigError, match="no pipeline for zh"):
+    with pytest.raises(ConfigError, match="no spaCy pipeline for zh"):
         PosWeights({"en": "any"}).weigh("张伟", [Span(0, 2)], "zh")
 
 
