@@ -72,5 +72,5 @@ def test_a_link_is_not_written_through(tmp_path: Path):
 def test_a_folder_that_is_a_link_is_refused(tmp_path: Path):
     (tmp_path / "real").mkdir()
     (tmp_path / "state").symlink_to(tmp_path / "real")
-    with pytest.raises(ConfigError, match=r"is a link or belongs to another user; name a folder"):
+    with pytest.raises(ConfigError, match=r"is a link or belongs to another user; set XDG_STATE_HOME"):
         StateFolder(tmp_path / "state").make()
