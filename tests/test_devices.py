@@ -49,5 +49,6 @@ def test_the_cpu_needs_no_torch(monkeypatch) -> None:
 
 def test_an_embedder_needs_its_device_too(tmp_path, monkeypatch) -> None:
     with_cards(monkeypatch, 0)
+    (tmp_path / "modules.json").write_text("[]", encoding="utf-8")
     with pytest.raises(ConfigError, match="embedder: device cuda"):
-        build_embedder(EmbedderConfig(kind="sentence-transformers", path=str(tmp_path), device="cuda"))
+        build_embedder(EmbedderConfig(path=str(tmp_path), device="cuda"))
