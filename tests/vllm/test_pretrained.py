@@ -18,8 +18,10 @@ from tests.vllm.box import POOL, ROOT, free_ports
 
 pytestmark = pytest.mark.vllm
 SENTENCES = 200
-TOLERANCE = 1.0
-"""Points of F1 that may part them. One engine has the adapter merged into weights of 8 bits, the other beside weights of 32."""
+TOLERANCE = 2.0
+"""Points of F1 that may part them: one engine has the adapter merged into weights of 8 bits, the other beside weights of 32.
+
+On the first 88 sentences they were 0.65 apart: two mentions of 107."""
 MODELS = ["smollm2-135m", pytest.param("qwen2.5-coder-0.5b", marks=pytest.mark.models)]
 
 
