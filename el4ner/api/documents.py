@@ -19,7 +19,7 @@ class AnnotatedEntity:
         end: code point after the last.
         type: type name.
         score: estimated probability that span and type are right, 0 to 1; the document's ``score_kind`` says which estimate.
-            Of kind ``votes`` it is too high where all members agree; calibrate it with a combiner before you rely on it.
+            Nothing is fitted to those of kind ``votes``: measure on your own texts how far they can be trusted (``evaluate``).
         votes: per member that was asked, the type it gave, or None for no entity.
         verdicts: per judge that was asked about it and answered, whether it called span and type right; empty where nobody
             judged it. A verdict is one model's opinion, not a proof.
