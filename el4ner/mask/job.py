@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeAlias
@@ -97,7 +97,7 @@ def write_entities(inputs: Inputs, annotator: Annotator, path: Path) -> None:
 
 
 def corpus_surfaces(inputs: Inputs, entities: Entities, rules: Rules) -> dict[str, str]:
-    """The type of each surface that was found anywhere."""
+    """The type of each surface that was found anywhere, and of each part of a person's name."""
     types: dict[str, str] = {}
     for unit in inputs.units():
         for document in unit.documents:
@@ -107,7 +107,12 @@ def corpus_surfaces(inputs: Inputs, entities: Entities, rules: Rules) -> dict[st
                 continue  # it will be withheld
             for surface, kind in _types(document.text, found).items():
                 types.setdefault(surface, kind)
-    return types
+    return _name_parts(types, rules) | types
+
+
+def _name_parts(types: Mapping[str, str], rules: Rules) -> dict[str, str]:
+    """The type of each part of the names among typed surfaces."""
+    return {part: kind for name, kind in types.items() if kind in rules.name_types for part in parts(name)}
 
 
 class Masker:
@@ -154,8 +159,7 @@ class Masker:
         types: dict[str, str] = {}
         for document, places in zip(unit.documents, found, strict=True):
             types |= _types(document.text, places)
-        names = (surface for surface, kind in types.items() if kind in self._rules.name_types)
-        sought = Surfaces(types), Surfaces({part: types[name] for name in names for part in parts(name)})
+        sought = Surfaces(types), Surfaces(_name_parts(types, self._rules))
         return [
             self._document(document, places, sought, writer)
             for document, places in zip(unit.documents, found, strict=True)

@@ -96,6 +96,20 @@ def test_a_surface_of_one_document_can_be_masked_in_all(corpus):
     assert lines(corpus / "out/masked/masked.jsonl")[1]["text"] == "[LOCATION] is far."
 
 
+@pytest.mark.parametrize(
+    ("more", "text"), [((), "Moss rang; moss grew."), (("--everywhere",), "[PERSON] rang; moss grew.")]
+)
+def test_a_part_of_a_name_of_another_document_is_reviewed_or_masked(corpus, more, text):
+    said = "Moss rang; moss grew."
+    (corpus / "in" / "call.txt").write_text(said, encoding="utf-8")
+    with (corpus / "found.jsonl").open("ab") as stream:
+        stream.write(record("call", said))
+    mask(corpus, *more)
+    assert (corpus / "out/masked/call.txt").read_text(encoding="utf-8") == text
+    listed = [(line["id"], line["why"]) for line in lines(corpus / "out/private/review.jsonl") if line["id"] == "call"]
+    assert listed == ([] if more else [("call", "not masked, found in another document")])
+
+
 def test_types_tags_and_parts_can_be_chosen(corpus):
     mask(corpus, "--types", "PER", "--tags", "PER=Name", "--name-types")
     assert letter(corpus) == "Dr [Name] met [Name] in Exeter. Moss called [Name]; reed grew there.\r\n"
