@@ -1,5 +1,6 @@
 """What the commands share: exit codes, and one line on standard error for whatever keeps one from its work."""
 
+import argparse
 import io
 import resource
 import sys
@@ -16,6 +17,17 @@ _CONTROL = {
     )
 }  # fmt: skip
 """What can steer a terminal or hide in it: controls, line ends, directions of writing, annotations, tags."""
+
+
+def command_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The parser of ``python -m el4ner.NAME``: texts are printed as they stand, and options are not abbreviated."""
+    return argparse.ArgumentParser(
+        prog=f"python -m el4ner.{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def run_command(name: str, work: Callable[[], int], *, interrupted: str = "interrupted") -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from el4ner.commands import OK, run_command
+from el4ner.commands import OK, command_parser, run_command
 from el4ner.errors import InputError
 from el4ner.scoring.export import as_dict
 from el4ner.scoring.labels import TypeSelection, parse_renaming
@@ -69,13 +69,7 @@ def write_json(report: Report, path: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m el4ner.evaluate",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("evaluate", _DESCRIPTION, _EPILOG)
     add = parser.add_argument
     add(
         "--gold",

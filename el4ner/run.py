@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from el4ner.commands import INTERRUPTED, OK, run_command, visible
+from el4ner.commands import INTERRUPTED, OK, command_parser, run_command, visible
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError
 
@@ -52,11 +52,8 @@ def main(arguments: Sequence[str] | None = None, build: "Build | None" = None) -
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m el4ner.run",
-        description="Find and type the named entities of documents by an ensemble of language models.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "run", "Find and type the named entities of documents by an ensemble of language models.", EPILOG
     )
     add = parser.add_argument
     add(

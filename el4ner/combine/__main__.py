@@ -9,7 +9,7 @@ from el4ner.combine.advice import advice
 from el4ner.combine.job import Job, combine_files
 from el4ner.combine.plots import plot
 from el4ner.combine.rules import RULES
-from el4ner.commands import OK, run_command
+from el4ner.commands import OK, command_parser, run_command
 from el4ner.errors import InputError
 
 _EPILOG = """\
@@ -73,13 +73,7 @@ def _named(arguments: Sequence[str]) -> dict[str, Path]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m el4ner.combine",
-        description="Combine several systems' predictions for the same documents.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("combine", "Combine several systems' predictions for the same documents.", _EPILOG)
     add = parser.add_argument
     add(
         "systems",

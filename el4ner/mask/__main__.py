@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from el4ner.commands import OK, run_command
+from el4ner.commands import OK, command_parser, run_command
 from el4ner.environment import go_offline
 from el4ner.errors import InputError
 
@@ -113,13 +113,7 @@ def _tag(word: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m el4ner.mask",
-        description="Replace the entities of documents by tags or pseudonyms.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_parser("mask", "Replace the entities of documents by tags or pseudonyms.", EPILOG)
     add = parser.add_argument
     add(
         "inputs", nargs="+", metavar="PATH", help=".txt, .jsonl, .conll, .csv and .tsv files, or folders without tables"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from el4ner.commands import OK, run_command
+from el4ner.commands import OK, command_parser, run_command
 from el4ner.environment import go_offline
 from el4ner.errors import ConfigError
 
@@ -96,10 +96,7 @@ def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m el4ner.models", description="Language models that el4ner knows by name.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = command_parser("models", "Language models that el4ner knows by name.", EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("list", help="what there is, and what is installed").set_defaults(run=_list)
     show = commands.add_parser("show", help="one model: licence, size, source, how to get it")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from el4ner.commands import OK, run_command
+from el4ner.commands import OK, command_parser, run_command
 from el4ner.environment import go_offline
 
 FAILED, NOTHING = 1, 3
@@ -72,10 +72,7 @@ def _say(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m el4ner.serve", description="Serve the members of a configuration by vLLM on this machine.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = command_parser("serve", "Serve the members of a configuration by vLLM on this machine.", EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
         ("plan", _plan, "print what goes where, and the exact commands; start nothing"),
