@@ -97,6 +97,7 @@ def test_a_mark_counts_for_as_much_as_its_tokens_are_probable():
     settings = {"classify": {"rule": "probability", "threshold": 0.5}}
     result = find(pipeline_of(members, settings=settings, **TWO), TEXT)
     assert [(e.type, e.score) for e in result.entities] == [("LOC", 0.8)]
+    assert result.counts["marks-without-probability"] == 0
     lower = {"classify": {"rule": "probability", "threshold": 0.4}}
     result = find(pipeline_of(members, settings=lower, **TWO), TEXT)
     assert [e.score for e in result.entities] == [0.8, 0.45]
@@ -169,6 +170,7 @@ def test_what_a_member_cannot_weigh_is_a_full_vote():
     result = find(pipeline_of([one, two], settings=settings, **TWO), TEXT)
     assert found(result, TEXT) == [("London", "LOC"), ("Paris", "LOC")]
     assert result.counts["unweighed"] == 2 and not result.problems
+    assert result.counts["marks-without-probability"] == 3
 
 
 def test_weighing_may_be_switched_off():

@@ -65,4 +65,5 @@ class SinglePassRecogniser(LanguageModelRecogniser, Rescorer):
         types = by_span(placed, self.config.type_names)
         stated = self.marking.probabilities(language, answer.text, text, answer.token_log_probs)
         probabilities = {span: given for span, given in stated.items() if span in types}
+        context.counts["marks-without-probability"] += len(types) - len(probabilities)
         return Proposal(types, probabilities=probabilities, demonstrations=tuple(demonstrations))
